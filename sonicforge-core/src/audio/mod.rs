@@ -1,0 +1,8 @@
+//! What flows through everything: whole sounds ([`AudioBuffer`]) and borrowed pieces of them ([`Block`]).
+
+mod block;
+mod buffer;
+
+pub use block::Block;
+pub use buffer::{AudioBuffer, MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};
+pub(crate) use buffer::check_format;

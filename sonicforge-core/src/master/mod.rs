@@ -1,0 +1,5 @@
+//! The mastering chain: plan, render, report.
+
+mod processor;
+
+pub use processor::{Processor, Spec};
