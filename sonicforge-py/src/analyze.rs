@@ -1,6 +1,6 @@
 //! `sonicforge_core::analyze`.
 
-use numpy::{PyArray2, PyUntypedArrayMethods};
+use numpy::PyArray2;
 use pyo3::prelude::*;
 use sonicforge_core::analyze::{self, Analysis};
 use sonicforge_core::audio::AudioBuffer;

@@ -3,10 +3,13 @@
 //! Every call goes into the core through [`enter`], numpy arrays through [`arrays`], errors through [`errors`]; beside
 //! them there is one thin file per room of the core. What a user sees is `python/sonicforge`.
 
+mod analyze;
 mod arrays;
-mod audio;
+// mod audio;
 mod enter;
 mod errors;
+mod io;
+mod json;
 mod testing;
 
 use pyo3::prelude::*;
@@ -16,6 +19,8 @@ use pyo3::prelude::*;
 fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", sonicforge_core::VERSION)?;
     m.add_class::<enter::CancelToken>()?;
-    audio::register(m)?;
+    analyze::register(m)?;
+    // audio::register(m)?;
+    io::register(m)?;
     testing::register(m)
 }
