@@ -64,7 +64,8 @@ impl Coefficients {
         };
         let f0 = frequency_hz.clamp(0.1, 0.49 * sample_rate);
         let designed = biquad::Hertz::from_hz(sample_rate).and_then(|fs| {
-            biquad::Hertz::from_hz(f0).and_then(|f0| biquad::Coefficients::<f64>::from_params(kind, fs, f0, q.max(1e-3)))
+            biquad::Hertz::from_hz(f0)
+                .and_then(|f0| biquad::Coefficients::<f64>::from_params(kind, fs, f0, q.max(1e-3)))
         });
         // Cannot fail inside the clamps; a section that lets everything pass is the safe answer.
         designed.map_or(Self::IDENTITY, |c| Self { b0: c.b0, b1: c.b1, b2: c.b2, a1: c.a1, a2: c.a2 })
@@ -152,7 +153,9 @@ mod tests {
 
     #[test]
     fn shapes_do_what_they_say() {
-        let at = |shape, f| Coefficients::design(shape, 48_000.0, 1_000.0, std::f64::consts::FRAC_1_SQRT_2).magnitude_db(48_000.0, f);
+        let at = |shape, f| {
+            Coefficients::design(shape, 48_000.0, 1_000.0, std::f64::consts::FRAC_1_SQRT_2).magnitude_db(48_000.0, f)
+        };
         assert!((at(Shape::LowPass, 1_000.0) + 3.01).abs() < 0.01);
         assert!((at(Shape::HighPass, 1_000.0) + 3.01).abs() < 0.01);
         assert!((at(Shape::Peak(6.0), 1_000.0) - 6.0).abs() < 1e-9);

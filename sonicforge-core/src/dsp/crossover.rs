@@ -156,7 +156,13 @@ mod tests {
 
     #[test]
     fn the_sum_is_flat_for_two_to_six_bands() {
-        for corners in [&[1_000.0][..], &[200.0, 2_000.0], &[120.0, 1_200.0, 6_000.0], &[60.0, 250.0, 1e3, 5e3], &[60.0, 150.0, 500.0, 2e3, 8e3]] {
+        for corners in [
+            &[1_000.0][..],
+            &[200.0, 2_000.0],
+            &[120.0, 1_200.0, 6_000.0],
+            &[60.0, 250.0, 1e3, 5e3],
+            &[60.0, 150.0, 500.0, 2e3, 8e3],
+        ] {
             let h = impulse(corners);
             assert_eq!(h.len(), corners.len() + 1);
             let sum: Vec<f64> = (0..h[0].len()).map(|n| h.iter().map(|b| b[n]).sum()).collect();

@@ -35,7 +35,13 @@ impl Default for PeakBetween {
                 let u = k as f64 - 15.0 - p as f64 / PHASES as f64;
                 let w = bessel_i0(BETA * (1.0 - (u / 16.0).powi(2)).max(0.0).sqrt()) / bessel_i0(BETA);
                 let x = std::f64::consts::PI * u;
-                let sinc = if u == 0.0 { 1.0 } else if p == 0 { 0.0 } else { x.sin() / x };
+                let sinc = if u == 0.0 {
+                    1.0
+                } else if p == 0 {
+                    0.0
+                } else {
+                    x.sin() / x
+                };
                 *h = (sinc * w) as f32;
                 sum += f64::from(h.abs());
             }

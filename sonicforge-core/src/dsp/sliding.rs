@@ -68,8 +68,7 @@ impl SlidingMean {
     /// A window of `length` ≥ 1 values that begins full of `rest`.
     pub fn new(length: usize, rest: f64) -> Self {
         let length = length.max(1);
-        let mut mean =
-            Self { ring: vec![rest; length], at: 0, sum: 0.0, length: length as f64, rest };
+        let mut mean = Self { ring: vec![rest; length], at: 0, sum: 0.0, length: length as f64, rest };
         mean.reset();
         mean
     }

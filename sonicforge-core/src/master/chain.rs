@@ -195,10 +195,9 @@ impl MasteringChain {
     pub fn set_module(&mut self, index: usize, module: Module) -> Result<()> {
         module.validate(0)?;
         let count = self.stages.len();
-        let stage = self
-            .stages
-            .get_mut(index)
-            .ok_or_else(|| Error::invalid(format!("module {index} of a chain of {count}; expected 0 to {}", count.max(1) - 1)))?;
+        let stage = self.stages.get_mut(index).ok_or_else(|| {
+            Error::invalid(format!("module {index} of a chain of {count}; expected 0 to {}", count.max(1) - 1))
+        })?;
         if !stage.set(&module)? {
             return Err(Error::invalid(format!(
                 "module {index} is of type {}, {} came; make a new chain to change its order",

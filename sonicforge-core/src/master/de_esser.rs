@@ -43,10 +43,10 @@ pub struct DeEsserParams {
 impl Default for DeEsserParams {
     fn default() -> Self {
         Self {
-            frequency_hz: 5_500.0,
+            frequency_hz: 5_200.0,
             threshold_db: -36.0,
-            relative_db: -12.0,
-            ratio: 4.0,
+            relative_db: -14.0,
+            ratio: 5.0,
             max_reduction_db: 9.0,
             attack_ms: 1.0,
             release_ms: 40.0,

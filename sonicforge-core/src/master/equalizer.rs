@@ -1,17 +1,20 @@
 //! Parametric equalizer: a cascade of second-order sections.
 //!
 //! R. Bristow-Johnson's cookbook sections (see `dsp::biquad`). Gains, frequencies and qualities glide along straight lines of
-//! dB, log-frequency and log-quality, the coefficients being renewed at every quantum edge; other bands or other kinds are
+//! dB, log-frequency and log-quality, the coefficients being renewed every four frames on the way; other bands or other kinds are
 //! faded to over 20 ms.
 
 use serde::{Deserialize, Serialize};
 
+use crate::dsp::QUANTUM;
 use crate::dsp::biquad::{Coefficients, Shape, State};
 use crate::dsp::glide::Glide;
 use crate::error::{Error, Result, in_range};
 use crate::master::processor::Spec;
 use crate::master::stage::{Clock, Quantum, Share, Stage, Wet};
 
+/// Frames between new coefficients while a section moves.
+const MOVE: usize = 4;
 /// The most bands of one equalizer.
 pub const MAX_EQUALIZER_BANDS: usize = 32;
 
@@ -82,7 +85,10 @@ impl EqualizerParams {
     /// `|H|` of the whole cascade in dB at `frequency_hz`.
     pub fn magnitude_db(&self, sample_rate: u32, frequency_hz: f64) -> f64 {
         let fs = f64::from(sample_rate);
-        self.bands.iter().map(|b| design(b.kind, fs, b.frequency_hz, b.gain_db, b.q).magnitude_db(fs, frequency_hz)).sum()
+        self.bands
+            .iter()
+            .map(|b| design(b.kind, fs, b.frequency_hz, b.gain_db, b.q).magnitude_db(fs, frequency_hz))
+            .sum()
     }
 }
 
@@ -121,14 +127,19 @@ impl Section {
             state: State::default(),
             asleep: false,
         };
-        s.design(fs);
+        s.design(fs, QUANTUM - 1);
         s.asleep = s.is_flat();
         s
     }
 
-    fn design(&mut self, fs: f64) {
-        self.coefficients =
-            design(self.kind, fs, self.log_frequency.value().exp(), self.gain_db.value(), self.log_q.value().exp());
+    /// The coefficients that hold at the end of frame `i` of the quantum.
+    fn design(&mut self, fs: f64, i: usize) {
+        let (f, gain_db, q) = (self.log_frequency.at(i).exp(), self.gain_db.at(i), self.log_q.at(i).exp());
+        self.coefficients = design(self.kind, fs, f, gain_db, q);
+    }
+
+    fn moves(&self) -> bool {
+        !(self.log_frequency.is_settled() && self.gain_db.is_settled() && self.log_q.is_settled())
     }
 
     fn is_flat(&self) -> bool {
@@ -138,10 +149,14 @@ impl Section {
     }
 
     fn edge(&mut self, fs: f64) {
-        let moves = [self.log_frequency.advance(), self.gain_db.advance(), self.log_q.advance()];
-        if moves.contains(&true) {
-            self.design(fs);
+        let moved = self.moves();
+        self.log_frequency.advance();
+        self.gain_db.advance();
+        self.log_q.advance();
+        if self.moves() {
             self.asleep = false;
+        } else if moved {
+            self.design(fs, QUANTUM - 1);
         } else if !self.asleep && self.is_flat() && self.state.is_quiet() {
             self.state = State::default();
             self.asleep = true;
@@ -199,9 +214,25 @@ impl Equalizer {
     }
 }
 
-/// Runs the cascade, two sections at a time so that their recurrences overlap.
-fn run(sections: &mut [Section], x: &mut [[f64; 2]]) {
-    let mut awake = sections.iter_mut().filter(|s| !s.asleep);
+/// Runs the cascade over frames that begin at frame `at` of the quantum.
+fn run(sections: &mut [Section], fs: f64, at: usize, x: &mut [[f64; 2]]) {
+    for s in sections.iter_mut().filter(|s| s.moves()) {
+        // On the way somewhere: new coefficients every few frames, alone.
+        let mut state = s.state;
+        for (i, x) in x.iter_mut().enumerate() {
+            if (at + i) % MOVE == 0 || i == 0 {
+                s.design(fs, (at + i) / MOVE * MOVE + MOVE - 1);
+            }
+            *x = state.step(&s.coefficients, *x);
+        }
+        s.state = state;
+    }
+    run_settled(sections, x);
+}
+
+/// Two sections at a time, so that their recurrences overlap.
+fn run_settled(sections: &mut [Section], x: &mut [[f64; 2]]) {
+    let mut awake = sections.iter_mut().filter(|s| !s.asleep && !s.moves());
     while let Some(a) = awake.next() {
         match awake.next() {
             Some(b) => {
@@ -238,13 +269,13 @@ impl Stage for Equalizer {
                 s.edge(self.sample_rate);
             }
         }
+        let (fs, at) = (self.sample_rate, q.at);
         match self.fade.share(q, || {}) {
-            Share::All => run(&mut self.sections, q.frames()),
+            Share::All => run(&mut self.sections, fs, at, q.frames()),
             _ => {
                 let mut before = q.x;
-                run(&mut self.old, &mut before[..q.len]);
-                run(&mut self.sections, q.frames());
-                let at = q.at;
+                run(&mut self.old, fs, at, &mut before[..q.len]);
+                run(&mut self.sections, fs, at, q.frames());
                 for (i, x) in q.frames().iter_mut().enumerate() {
                     *x = self.fade.blend(at + i, before[i], *x);
                 }

@@ -26,6 +26,9 @@ use crate::units::db_to_gain;
 
 /// The band is shaped this many frames late, so that its envelope is there before it.
 const AHEAD: usize = 2 * STEP;
+/// The envelope holds a peak for this long, then lets go with this time constant.
+const HOLD_S: f64 = 0.02;
+const RELEASE_S: f64 = 0.15;
 /// Below this envelope (−100 dBFS) nothing is added.
 const FLOOR: f64 = 1e-5;
 
@@ -123,9 +126,10 @@ impl Exciter {
         self.even = Glide::new(even, fs);
         self.odd = Glide::new(odd, fs);
         self.wet = Wet::new(!self.params.is_neutral(), fs);
-        // Long enough to reach from a frame's entry over the delay to the end of the step in which it is shaped.
-        self.hold = PeakHold::new(fs, (AHEAD + 2 * STEP) as f64 / fs);
-        self.release = 1.0 - (-(STEP as f64) / (0.05 * fs)).exp();
+        // At least from a frame's entry over the delay to the end of the step in which it is shaped; and so long that the
+        // sampled peaks of a steady tone do not make the envelope tremble, which would surround the harmonics with side bands.
+        self.hold = PeakHold::new(fs, HOLD_S.max((AHEAD + 2 * STEP) as f64 / fs));
+        self.release = 1.0 - (-(STEP as f64) / (RELEASE_S * fs)).exp();
         self.tune();
         self.forget();
     }

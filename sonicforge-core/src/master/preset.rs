@@ -61,7 +61,10 @@ impl Preset {
             return Err(Error::invalid(format!("chains nest deeper than {MAX_DEPTH}")));
         }
         if self.modules.len() > MAX_MODULES {
-            return Err(Error::invalid(format!("{} modules in one chain; expected at most {MAX_MODULES}", self.modules.len())));
+            return Err(Error::invalid(format!(
+                "{} modules in one chain; expected at most {MAX_MODULES}",
+                self.modules.len()
+            )));
         }
         for (i, module) in self.modules.iter().enumerate() {
             module.validate(depth).map_err(|e| match e {
@@ -74,7 +77,8 @@ impl Preset {
 
     /// Reads JSON. Unknown fields, wrong types and values out of range are errors that name the place.
     pub fn from_json(text: &str) -> Result<Self> {
-        let preset: Self = serde_json::from_str(text).map_err(|e| Error::Format(format!("preset is not valid JSON of its schema: {e}")))?;
+        let preset: Self = serde_json::from_str(text)
+            .map_err(|e| Error::Format(format!("preset is not valid JSON of its schema: {e}")))?;
         preset.validate()?;
         Ok(preset)
     }
@@ -86,7 +90,8 @@ impl Preset {
 
     /// Reads TOML. Errors as [`Self::from_json`].
     pub fn from_toml(text: &str) -> Result<Self> {
-        let preset: Self = toml::from_str(text).map_err(|e| Error::Format(format!("preset is not valid TOML of its schema: {e}")))?;
+        let preset: Self =
+            toml::from_str(text).map_err(|e| Error::Format(format!("preset is not valid TOML of its schema: {e}")))?;
         preset.validate()?;
         Ok(preset)
     }
@@ -140,7 +145,8 @@ impl Preset {
             })
         };
         let exciter = |db| Module::Exciter(ExciterParams { frequency_hz: 4_000.0, even_db: db, odd_db: db - 6.0 });
-        let widener = |width, decorrelation| Module::Widener(WidenerParams { width, mono_below_hz: 110.0, decorrelation });
+        let widener =
+            |width, decorrelation| Module::Widener(WidenerParams { width, mono_below_hz: 110.0, decorrelation });
         let glue = |ratio, threshold_db| Module::Glue(GlueParams { ratio, threshold_db, ..GlueParams::default() });
         let modules = match name {
             "neutral" => vec![],
@@ -188,7 +194,8 @@ fn is_toml(path: &Path) -> bool {
 
 /// All or nothing: a temporary file beside the target, then a rename.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().ok_or_else(|| Error::invalid(format!("{} names no file", path.display())))?.to_os_string();
+    let mut name =
+        path.file_name().ok_or_else(|| Error::invalid(format!("{} names no file", path.display())))?.to_os_string();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
     let done = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));

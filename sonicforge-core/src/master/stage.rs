@@ -181,10 +181,11 @@ impl Wet {
         }
     }
 
-    /// `dry + mix·(wet − dry)` at frame `i` of the quantum.
+    /// `dry + w·(wet − dry)` at frame `i` of the quantum, with `w = m²(3 − 2m)`, which has no corners.
     #[inline(always)]
     pub(crate) fn blend(&self, i: usize, dry: [f64; 2], wet: [f64; 2]) -> [f64; 2] {
         let m = self.mix.at(i);
+        let m = m * m * (3.0 - 2.0 * m);
         [dry[0] + m * (wet[0] - dry[0]), dry[1] + m * (wet[1] - dry[1])]
     }
 
