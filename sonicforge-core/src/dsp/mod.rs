@@ -8,6 +8,7 @@ pub mod dynamics;
 pub mod glide;
 pub mod interpolate;
 pub mod k_weighting;
+pub mod kernels;
 pub mod oversample;
 pub mod resample;
 pub mod sliding;
