@@ -108,7 +108,7 @@ impl Chain {
 /// One module, checked and written anew with all its settings.
 pub fn normalize_module(text: &str) -> Result<String> {
     let module: Module = json::read("module", text)?;
-    Preset::new("", vec![module.clone()]).validate()?;
+    module.validate()?;
     json::write(&module)
 }
 

@@ -6,6 +6,7 @@
 mod analyze;
 mod arrays;
 // mod audio;
+mod chain;
 mod enter;
 mod errors;
 mod io;
@@ -21,6 +22,19 @@ fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<enter::CancelToken>()?;
     analyze::register(m)?;
     // audio::register(m)?;
+    chain::register(m)?;
     io::register(m)?;
+    m.add_function(wrap_pyfunction!(normalize, m)?)?;
     testing::register(m)
+}
+
+/// JSON text of a document (`analysis`, `module`, `preset` …), checked by the core and written anew.
+#[pyfunction]
+fn normalize(py: Python<'_>, kind: &str, text: &str) -> PyResult<String> {
+    enter::enter(py, || match kind {
+        "analysis" => analyze::normalize(text),
+        "module" => chain::normalize_module(text),
+        "preset" => Ok(sonicforge_core::master::Preset::from_json(text)?.to_json()),
+        _ => Err(sonicforge_core::error::Error::Internal(format!("no document is called {kind}"))),
+    })
 }

@@ -395,8 +395,8 @@ impl Stream {
             copy(&self.decoder.last_decoded(), self.pending.start, &mut block.range(filled, filled + n), self.gain);
             self.pending.start += n;
             filled += n;
+            self.given += n as u64;
         }
-        self.given += filled as u64;
         Ok(filled)
     }
 

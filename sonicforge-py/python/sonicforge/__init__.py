@@ -8,15 +8,60 @@ print(mastered.report.summary())
 """
 
 from . import exceptions, testing
+from ._analysis import Analysis, Analyzer, BandLevel, Live, Timeline, analyze
 from ._audio import AudioBuffer
+from ._io import FileInfo, Picture, Reader, Tags, Writer, info, tags
+from ._processors import (
+    DeEsser,
+    Equalizer,
+    EqualizerBand,
+    Exciter,
+    Gain,
+    Glue,
+    Limiter,
+    MasteringChain,
+    Multiband,
+    MultibandBand,
+    Preset,
+    Processor,
+    Widener,
+)
 from ._sonicforge import CancelToken, __version__
+from ._versions import show_versions
 from .exceptions import SonicForgeError
 
 __all__ = [
+    "Analysis",
+    "Analyzer",
     "AudioBuffer",
+    "BandLevel",
     "CancelToken",
+    "DeEsser",
+    "Equalizer",
+    "EqualizerBand",
+    "Exciter",
+    "FileInfo",
+    "Gain",
+    "Glue",
+    "Limiter",
+    "Live",
+    "MasteringChain",
+    "Multiband",
+    "MultibandBand",
+    "Picture",
+    "Preset",
+    "Processor",
+    "Reader",
     "SonicForgeError",
+    "Tags",
+    "Timeline",
+    "Widener",
+    "Writer",
     "__version__",
+    "analyze",
     "exceptions",
+    "info",
+    "show_versions",
+    "tags",
     "testing",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import types
 import typing
@@ -46,15 +45,15 @@ class Document(Record):
         return _sonicforge.normalize(self._kind, json.dumps(self.to_dict()))
 
 
-@functools.cache
+_READERS: dict[type[Any], dict[str, Callable[[Any], Any]]] = {}
+
+
 def _readers(cls: type[Any]) -> dict[str, Callable[[Any], Any]]:
     """How each field of the class is made from what JSON has for it."""
-    return {name: _reader(hint) for name, hint in typing.get_type_hints(cls).items() if name in _fields(cls)}
-
-
-@functools.cache
-def _fields(cls: type[Any]) -> frozenset[str]:
-    return frozenset(field.name for field in dataclasses.fields(cls))
+    if cls not in _READERS:
+        hints = typing.get_type_hints(cls)
+        _READERS[cls] = {field.name: _reader(hints[field.name]) for field in dataclasses.fields(cls)}
+    return _READERS[cls]
 
 
 def _reader(hint: Any) -> Callable[[Any], Any]:  # noqa: ANN401 (type hints are of any type)
