@@ -147,9 +147,8 @@ impl Glue {
         self.reduction
     }
 
-    /// The gain in dB (≤ 0) at the latest control step.
-    pub(crate) fn latest_db(&self) -> f64 {
-        self.gain_db
+    pub(crate) fn reduction_mut(&mut self) -> &mut Reduction {
+        &mut self.reduction
     }
 
     /// At the end of frame `at` of the quantum, where a step ends.

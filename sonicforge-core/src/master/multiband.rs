@@ -226,9 +226,8 @@ impl Multiband {
         self.bands.iter().map(|b| b.reduction)
     }
 
-    /// Each band's gain in dB (≤ 0) at the latest control step, lowest band first.
-    pub(crate) fn latest_db(&self) -> impl Iterator<Item = f64> + '_ {
-        self.bands.iter().map(|b| b.gain_db)
+    pub(crate) fn reductions_mut(&mut self) -> impl Iterator<Item = &mut Reduction> + '_ {
+        self.bands.iter_mut().map(|b| &mut b.reduction)
     }
 }
 
