@@ -1,0 +1,12 @@
+// SonicForge: audio files in and out, measurement, and mastering to a loudness target.
+//
+// The public face. What is compiled is only reached from here; every argument is looked at before it crosses the border.
+
+import { binding } from './binding.js'
+
+export { AudioBuffer, info } from './audio.js'
+export { SonicForgeError } from './errors.js'
+export * as testing from './testing.js'
+
+/** The version of the library, the same in all three languages. */
+export const version = binding.version()
