@@ -16,7 +16,52 @@ pub struct AudioBuffer {
     sample_rate: u32,
     channels: usize,
     frames: usize,
-    samples: Vec<f32>,
+    samples: Samples,
+}
+
+/// Where the samples lie: in memory of ours, or in memory of the host that is only looked at.
+enum Samples {
+    Own(Vec<f32>),
+    Host(Box<dyn AsRef<[f32]> + Send + Sync>),
+}
+
+impl Samples {
+    fn get(&self) -> &[f32] {
+        match self {
+            Samples::Own(samples) => samples,
+            Samples::Host(memory) => (**memory).as_ref(),
+        }
+    }
+
+    /// The samples to be changed: memory of the host is copied first, once.
+    fn own(&mut self) -> &mut Vec<f32> {
+        if let Samples::Host(memory) = self {
+            *self = Samples::Own((**memory).as_ref().to_vec());
+        }
+        match self {
+            Samples::Own(samples) => samples,
+            Samples::Host(_) => unreachable!("it was made our own above"),
+        }
+    }
+}
+
+/// A clone always lies in memory of ours, so that it may outlive the host's.
+impl Clone for Samples {
+    fn clone(&self) -> Self {
+        Samples::Own(self.get().to_vec())
+    }
+}
+
+impl PartialEq for Samples {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl std::fmt::Debug for Samples {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
 }
 
 impl AudioBuffer {
@@ -26,7 +71,7 @@ impl AudioBuffer {
         let len = channels
             .checked_mul(frames)
             .ok_or_else(|| Error::invalid(format!("{channels} channels of {frames} frames do not fit in memory")))?;
-        Ok(Self { sample_rate, channels, frames, samples: vec![0.0; len] })
+        Ok(Self { sample_rate, channels, frames, samples: Samples::Own(vec![0.0; len]) })
     }
 
     /// Takes samples that lie channel after channel; their number must be a multiple of `channels`.
@@ -38,7 +83,20 @@ impl AudioBuffer {
                 samples.len()
             )));
         }
-        Ok(Self { sample_rate, channels, frames: samples.len() / channels, samples })
+        Ok(Self { sample_rate, channels, frames: samples.len() / channels, samples: Samples::Own(samples) })
+    }
+
+    /// Looks at samples that the host keeps, channel after channel, without copying them; their number must be a multiple
+    /// of `channels`. They are copied once, before the first call that changes them.
+    pub fn from_host(sample_rate: u32, channels: usize, memory: Box<dyn AsRef<[f32]> + Send + Sync>) -> Result<Self> {
+        let empty = Self::from_planar(sample_rate, channels, Vec::new())?;
+        let len = (*memory).as_ref().len();
+        if len % channels != 0 {
+            return Err(Error::invalid(format!(
+                "{len} samples cannot be shared among {channels} channels; expected a multiple of {channels}"
+            )));
+        }
+        Ok(Self { frames: len / channels, samples: Samples::Host(memory), ..empty })
     }
 
     /// Copies samples that lie frame after frame (L R L R …), as sound cards and WAV files have them.
@@ -52,7 +110,7 @@ impl AudioBuffer {
         }
         let frames = samples.len() / channels;
         let mut buffer = Self::new(sample_rate, channels, frames)?;
-        for (c, channel) in buffer.samples.chunks_exact_mut(frames.max(1)).enumerate() {
+        for (c, channel) in buffer.samples.own().chunks_exact_mut(frames.max(1)).enumerate() {
             for (y, frame) in channel.iter_mut().zip(samples.chunks_exact(channels)) {
                 *y = frame[c];
             }
@@ -75,7 +133,7 @@ impl AudioBuffer {
             }
             samples.extend_from_slice(channel);
         }
-        Ok(Self { sample_rate, channels: channels.len(), frames, samples })
+        Ok(Self { sample_rate, channels: channels.len(), frames, samples: Samples::Own(samples) })
     }
 
     /// Frames per second, in Hz.
@@ -104,7 +162,7 @@ impl AudioBuffer {
     /// When there is no such channel.
     pub fn channel(&self, index: usize) -> &[f32] {
         assert!(index < self.channels, "channel {index} of {}", self.channels);
-        &self.samples[index * self.frames..(index + 1) * self.frames]
+        &self.samples.get()[index * self.frames..(index + 1) * self.frames]
     }
 
     /// The samples of channel `index`, to be changed.
@@ -113,27 +171,27 @@ impl AudioBuffer {
     /// When there is no such channel.
     pub fn channel_mut(&mut self, index: usize) -> &mut [f32] {
         assert!(index < self.channels, "channel {index} of {}", self.channels);
-        &mut self.samples[index * self.frames..(index + 1) * self.frames]
+        &mut self.samples.own()[index * self.frames..(index + 1) * self.frames]
     }
 
     /// All samples, channel after channel.
     pub fn samples(&self) -> &[f32] {
-        &self.samples
+        self.samples.get()
     }
 
     /// All samples, channel after channel, to be changed.
     pub fn samples_mut(&mut self) -> &mut [f32] {
-        &mut self.samples
+        self.samples.own()
     }
 
     /// Gives the samples away, channel after channel.
-    pub fn into_samples(self) -> Vec<f32> {
-        self.samples
+    pub fn into_samples(mut self) -> Vec<f32> {
+        std::mem::take(self.samples.own())
     }
 
     /// A copy of the samples, frame after frame.
     pub fn to_interleaved(&self) -> Vec<f32> {
-        let mut out = vec![0.0; self.samples.len()];
+        let mut out = vec![0.0; self.samples().len()];
         for c in 0..self.channels {
             for (frame, &x) in out.chunks_exact_mut(self.channels).zip(self.channel(c)) {
                 frame[c] = x;
@@ -148,7 +206,7 @@ impl AudioBuffer {
         if frames == 0 {
             return Block::empty(self.channels);
         }
-        Block::from_iter(frames, self.samples.chunks_exact_mut(frames))
+        Block::from_iter(frames, self.samples.own().chunks_exact_mut(frames))
     }
 
     /// Frames `start..end` of the buffer as a block.
@@ -161,7 +219,7 @@ impl AudioBuffer {
             return Block::empty(self.channels);
         }
         let frames = self.frames;
-        Block::from_iter(end - start, self.samples.chunks_exact_mut(frames).map(|c| &mut c[start..end]))
+        Block::from_iter(end - start, self.samples.own().chunks_exact_mut(frames).map(|c| &mut c[start..end]))
     }
 
     /// Shortens to `frames`, keeping the beginning of every channel.
@@ -169,10 +227,11 @@ impl AudioBuffer {
         if frames >= self.frames {
             return;
         }
+        let samples = self.samples.own();
         for c in 1..self.channels {
-            self.samples.copy_within(c * self.frames..c * self.frames + frames, c * frames);
+            samples.copy_within(c * self.frames..c * self.frames + frames, c * frames);
         }
-        self.samples.truncate(self.channels * frames);
+        samples.truncate(self.channels * frames);
         self.frames = frames;
     }
 }
@@ -211,6 +270,19 @@ mod tests {
         a.truncate(2);
         assert_eq!(a.samples(), [1.0, 2.0, 4.0, 5.0]);
         assert_eq!(a.frames(), 2);
+    }
+
+    #[test]
+    fn memory_of_the_host_is_looked_at_and_copied_before_a_change() {
+        let host: &'static [f32] = &[1.0, 2.0, 3.0, 4.0];
+        let mut a = AudioBuffer::from_host(48_000, 2, Box::new(host)).unwrap();
+        assert_eq!(a.samples().as_ptr(), host.as_ptr());
+        assert_eq!(a, AudioBuffer::from_planar(48_000, 2, host.to_vec()).unwrap());
+        assert_ne!(a.clone().samples().as_ptr(), host.as_ptr());
+        a.channel_mut(1)[0] = 9.0;
+        assert_eq!((a.samples(), host), (&[1.0, 2.0, 9.0, 4.0][..], &[1.0, 2.0, 3.0, 4.0][..]));
+        assert_eq!(a.into_samples(), [1.0, 2.0, 9.0, 4.0]);
+        assert!(AudioBuffer::from_host(48_000, 3, Box::new(host)).is_err());
     }
 
     #[test]
