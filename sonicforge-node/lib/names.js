@@ -33,6 +33,7 @@ export function snake(value, name = 'value') {
   if (typeof value === 'bigint' || typeof value === 'function' || typeof value === 'symbol') {
     throw typeError(`${name} is a ${typeof value}; expected a number, string, boolean, array or object`)
   }
+  if (typeof value?.toJSON === 'function') return snake(value.toJSON(), name)
   if (!isObject(value)) return value
   if (ArrayBuffer.isView(value)) return Array.from(value, (x, i) => snake(x, `${name}[${i}]`))
   if (Array.isArray(value)) return value.map((x, i) => snake(x, `${name}[${i}]`))

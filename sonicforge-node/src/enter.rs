@@ -63,7 +63,8 @@ impl Job {
     /// What was reported since the last time.
     #[napi]
     pub fn news(&self) -> Vec<News> {
-        let lock = |news: &Arc<Mutex<Vec<News>>>| std::mem::take(&mut *news.lock().unwrap_or_else(PoisonError::into_inner));
+        let lock =
+            |news: &Arc<Mutex<Vec<News>>>| std::mem::take(&mut *news.lock().unwrap_or_else(PoisonError::into_inner));
         self.news.as_ref().map(lock).unwrap_or_default()
     }
 }
