@@ -50,11 +50,12 @@ export class Analyzer {
   }
 
   push(block) {
-    this.#native.push(block instanceof AudioBuffer ? channelsOf(block) : checkBlock(block, this.#channels))
+    const channels = block instanceof AudioBuffer ? channelsOf(audio('block', block)) : block
+    sync(() => this.#native.push(checkBlock(channels, this.#channels)))
   }
 
   current() {
-    return fromCore(sync(() => this.#native.current()))
+    return sync(() => this.#native.current())
   }
 
   finish() {

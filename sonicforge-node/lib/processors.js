@@ -42,16 +42,13 @@ class Processor {
   }
 }
 
-/** A processor that one object of parameters describes; `type` is its name in a preset. */
+/** A processor that one object of parameters describes; `type` is its name in a preset. To the core it is a chain of one. */
 class Stage extends Processor {
   #native
 
   constructor(params = {}) {
-    if (typeof params !== 'object' || params === null || Array.isArray(params)) {
-      throw typeError(`params is ${check.kind(params)}; expected an object of parameters`)
-    }
     const { type } = new.target
-    const native = sync(() => new binding.Stage(toCore({ ...params, type }, 'params')))
+    const native = sync(() => new binding.Chain(toCore({ modules: [{ ...checkParams(params), type }] }, 'preset')))
     super(native)
     this.#native = native
   }
@@ -62,13 +59,18 @@ class Stage extends Processor {
   }
 
   setParams(params) {
-    const { type } = this.constructor
-    sync(() => this.#native.setModule(toCore({ ...this.toJSON(), ...params, type }, 'params')))
+    const module = { ...this.toJSON(), ...checkParams(params), type: this.constructor.type }
+    sync(() => this.#native.setModule(0, toCore(module, 'params')))
   }
 
   toJSON() {
-    return fromCore(this.#native.module)
+    return fromCore(this.#native.preset).modules[0]
   }
+}
+
+function checkParams(params) {
+  if (typeof params === 'object' && params !== null && !Array.isArray(params)) return params
+  throw typeError(`params is ${check.kind(params)}; expected an object of parameters`)
 }
 
 export class Gain extends Stage {
@@ -140,9 +142,9 @@ export class Preset extends Document {
 export class MasteringChain extends Processor {
   #native
 
-  constructor(preset = 'default') {
+  constructor(preset) {
     if (typeof preset === 'string') preset = Preset.named(preset)
-    if (Array.isArray(preset)) preset = { name: '', modules: preset }
+    if (Array.isArray(preset)) preset = { modules: preset }
     if (typeof preset !== 'object' || preset === null) {
       throw typeError(`preset is ${check.kind(preset)}; expected a Preset, the name of one, or an array of modules`)
     }

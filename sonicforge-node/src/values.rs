@@ -4,7 +4,7 @@ use napi::bindgen_prelude::{Buffer, Float32Array, Float32ArraySlice, JsObjectVal
 use napi::{Env, ValueType, sys};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sonicforge_core::audio::AudioBuffer;
+use sonicforge_core::audio::{AudioBuffer, Block};
 use sonicforge_core::error::{Error, Result};
 
 /// Copies the host's samples; it may write to them while we work.
@@ -81,4 +81,16 @@ fn audio_object(env: &Env, audio: AudioBuffer, text: Option<String>, external: b
         object.set_named_property("samples", Float32ArraySlice::copy_from(env, audio.samples())?)?;
     }
     Ok(object)
+}
+
+/// The host's arrays as one block, worked on in place. Synchronous calls only; an array may come once.
+pub fn block<'a>(channels: &'a mut [Float32ArraySlice<'_>]) -> Result<Block<'a>> {
+    let spans: Vec<_> = channels.iter().map(|channel| channel.as_ptr_range()).collect();
+    for (i, a) in spans.iter().enumerate() {
+        if spans[..i].iter().any(|b| a.start < b.end && b.start < a.end) {
+            return Err(Error::invalid(format!("block[{i}] shares memory with a channel before it; expected separate arrays")));
+        }
+    }
+    // SAFETY: JavaScript waits for this call, and no two channels overlap.
+    Block::new(channels.iter_mut().map(|channel| unsafe { channel.as_mut() }))
 }
