@@ -141,7 +141,8 @@ fn music(y: &mut [f32], channel: usize, fs: f64, seed: u64) {
         let in_beat = beat.fract() * 0.6;
         let root = roots[(beat / 4.0) as usize % 4];
         let swell = 0.65 + 0.35 * (TAU * t / 9.6).sin();
-        let kick = (-in_beat * 18.0).exp() * (TAU * (48.0 * in_beat + 9.0 * (1.0 - (-in_beat * 30.0).exp()) / 3.0)).sin();
+        let kick =
+            (-in_beat * 18.0).exp() * (TAU * (48.0 * in_beat + 9.0 * (1.0 - (-in_beat * 30.0).exp()) / 3.0)).sin();
         let half = (beat * 2.0).fract() * 0.3;
         let bass = (-half * 5.0).exp() * (TAU * root / 2.0 * t).sin();
         let chord = [1.0, 1.189_207, 1.498_307]

@@ -3,8 +3,10 @@
 //! Nothing here computes a sound. `enter` is the only way into the core; the public face, with its checks, its classes and
 //! its `AbortSignal`, is `lib/index.js`.
 
+mod analyze;
 mod audio;
 mod enter;
+mod io;
 mod values;
 
 use napi_derive::napi;

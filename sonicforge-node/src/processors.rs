@@ -7,7 +7,7 @@ use sonicforge_core::error::Error;
 use sonicforge_core::master::{MasteringChain, Preset, Processor, Spec};
 
 use crate::enter::{Job, Work, enter, start};
-use crate::values::{Outcome, audio, block, from_json, to_json};
+use crate::values::{Outcome, audio, block, from_json};
 
 /// Stages in order, run block by block in the host's memory, or over a whole sound.
 #[napi]

@@ -2,7 +2,6 @@
 
 use napi::bindgen_prelude::{Buffer, Float32Array, Float32ArraySlice, JsObjectValue, Object, ToNapiValue, TypeName};
 use napi::{Env, ValueType, sys};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sonicforge_core::audio::{AudioBuffer, Block};
 use sonicforge_core::error::{Error, Result};
@@ -15,11 +14,6 @@ pub fn audio(samples: &[f32], sample_rate: u32, channels: u32) -> Result<AudioBu
 /// Reads a value of the core from JSON; `what` names it in the error.
 pub fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Error::invalid(format!("{what}: {error}")))
-}
-
-/// Writes a value of the core as JSON.
-pub fn to_json<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// What a call hands back.
@@ -88,7 +82,9 @@ pub fn block<'a>(channels: &'a mut [Float32ArraySlice<'_>]) -> Result<Block<'a>>
     let spans: Vec<_> = channels.iter().map(|channel| channel.as_ptr_range()).collect();
     for (i, a) in spans.iter().enumerate() {
         if spans[..i].iter().any(|b| a.start < b.end && b.start < a.end) {
-            return Err(Error::invalid(format!("block[{i}] shares memory with a channel before it; expected separate arrays")));
+            return Err(Error::invalid(format!(
+                "block[{i}] shares memory with a channel before it; expected separate arrays"
+            )));
         }
     }
     // SAFETY: JavaScript waits for this call, and no two channels overlap.

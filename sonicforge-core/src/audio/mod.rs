@@ -4,5 +4,5 @@ mod block;
 mod buffer;
 
 pub use block::Block;
-pub use buffer::{AudioBuffer, MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};
 pub(crate) use buffer::check_format;
+pub use buffer::{AudioBuffer, MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};

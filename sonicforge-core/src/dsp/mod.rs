@@ -7,6 +7,7 @@ pub mod dither;
 pub mod dynamics;
 pub mod interpolate;
 pub mod k_weighting;
+pub mod kernels;
 pub mod oversample;
 pub mod resample;
 #[cfg(feature = "analyze")]

@@ -1,0 +1,87 @@
+# The only entrance. Needs cargo, python3 >= 3.11, node >= 20.19, a C compiler and make; brings everything else itself.
+#
+#   make demo [TRACK=song.flac] [TARGET=spotify]   masters a track (or a short piece of our own) into demo-out/
+#   make test                                      the suites of all three languages
+#   make lint bench docs wheels fuzz clean
+
+# One target triple and one profile for cargo, maturin and napi: the core is compiled once for all of them.
+export CARGO_BUILD_TARGET ?= $(shell rustc --print host-tuple)
+FEATURES := plot,opus
+CORE := -p sonicforge-core --profile ci --features $(FEATURES)
+
+# The virtual environment also brings the cmake that libopus is built with, so it comes before any cargo.
+VENV := $(CURDIR)/.venv
+READY := $(VENV)/ready
+export VIRTUAL_ENV := $(VENV)
+export PATH := $(VENV)/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+TRACK ?=
+TARGET ?= spotify
+
+.PHONY: demo test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
+        bench docs wheels fuzz clean
+
+test: test-rust test-python test-node
+	@echo "all suites passed"
+
+test-rust: $(READY)
+	cargo test $(CORE)
+
+test-python: build-python
+	python -m pytest
+
+test-node: $(READY)
+	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build:ci && npm test
+
+demo: build-python
+	python examples/python/master.py --target "$(TARGET)" --out demo-out $(if $(TRACK),"$(TRACK)")
+
+build-python: $(READY)
+	maturin develop --quiet --profile ci
+
+$(READY): sonicforge-py/requirements-dev.txt
+	python3 -m venv "$(VENV)"
+	"$(VENV)/bin/pip" install --quiet --requirement sonicforge-py/requirements-dev.txt
+	touch "$(READY)"
+
+lint: lint-rust lint-python lint-node lint-licenses
+	@echo "all lints passed"
+
+lint-rust: $(READY)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --profile ci -- -D warnings
+	cargo clippy -p sonicforge-core --no-default-features --profile ci -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --profile ci
+
+lint-python: build-python
+	ruff format --check
+	ruff check
+	mypy
+	python -m mypy.stubtest --concise sonicforge._sonicforge
+
+lint-node: $(READY)
+	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build:ci && npm run lint
+
+# Licences, sources and duplicates; advisories need a database from the network: `cargo deny check advisories`.
+lint-licenses: $(READY)
+	cargo-deny --all-features check licenses bans sources
+
+bench:
+	cargo bench -p sonicforge-benches
+
+docs: $(READY)
+	cargo doc -p sonicforge-core --no-deps --features $(FEATURES)
+
+# One wheel for every Python from 3.11 on, and the Node package, both in dist/.
+wheels: $(READY)
+	maturin build --release --out dist
+	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build && npm pack --pack-destination ../dist
+
+# cargo-fuzz has to be installed: `cargo install cargo-fuzz` and a nightly toolchain.
+fuzz:
+	cd fuzz && for door in $$(cargo fuzz list); do cargo fuzz run "$$door" -- -max_total_time=60; done
+
+clean:
+	cargo clean
+	rm -rf "$(VENV)" sonicforge-node/node_modules dist demo-out bench-out

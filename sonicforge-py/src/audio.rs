@@ -1,0 +1,7 @@
+//! `sonicforge_core::audio`.
+
+use pyo3::prelude::*;
+
+pub fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
+    Ok(())
+}
