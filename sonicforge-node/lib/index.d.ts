@@ -206,3 +206,47 @@ export interface Timeline {
 
 /** Measures a whole sound. */
 export function analyze(audio: AudioBuffer, options?: CallOptions): Promise<Analysis>
+
+/** What a meter on a screen shows. */
+export interface Live {
+  /** Frames measured so far; some hundred may be waiting. */
+  frames: number
+  /** Of the last 400 ms. */
+  momentaryLufs: number | null
+  /** Of the last 3 s. */
+  shortTermLufs: number | null
+  integratedLufs: number | null
+  truePeakDbtp: number | null
+}
+
+/** Measures block by block; the result equals that of {@link analyze} to the bit, whatever the block size. */
+export class Analyzer {
+  constructor(options: Format)
+  /** Listens to the next frames: a buffer, or one Float32Array per channel. */
+  push(block: AudioBuffer | readonly Float32Array[]): void
+  /** What can be said so far; ask some ten times a second. */
+  current(): Live
+  /** The measurement. The analyzer is used up. */
+  finish(): Analysis
+}
+
+/** Named deterministic signals: the same description gives the same samples in Rust, Python and Node. */
+export namespace testing {
+  interface SignalOptions {
+    /** 48 000 unless given. */
+    sampleRate?: number
+    /** 2 unless given. */
+    channels?: number
+    /** 1 unless given. */
+    seconds?: number
+  }
+  function signal(kind: 'silence', options?: SignalOptions): AudioBuffer
+  function signal(kind: 'sine', options: SignalOptions & { frequencyHz: number; levelDbfs: number; phaseDeg?: number }): AudioBuffer
+  function signal(kind: 'sweep', options: SignalOptions & { fromHz: number; toHz: number; levelDbfs: number }): AudioBuffer
+  function signal(kind: 'noise', options: SignalOptions & { levelDbfs: number; seed: number }): AudioBuffer
+  function signal(kind: 'impulse', options: SignalOptions & { at: number }): AudioBuffer
+  function signal(kind: 'constant', options: SignalOptions & { value: number }): AudioBuffer
+  function signal(kind: 'music', options: SignalOptions & { seed: number }): AudioBuffer
+}
+
+export {}

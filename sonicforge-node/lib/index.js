@@ -4,6 +4,7 @@
 
 import { binding } from './binding.js'
 
+export { Analysis, Analyzer, analyze } from './analyze.js'
 export { AudioBuffer, info } from './audio.js'
 export { SonicForgeError } from './errors.js'
 export * as testing from './testing.js'

@@ -49,7 +49,7 @@ export async function run({ signal, onProgress }, begin, { settled = false } = {
         if (settled) onProgress = undefined
         else fail(signal.reason)
       }
-      signal?.addEventListener('abort', onAbort, { once: true })
+      listen(signal, onAbort)
       begin(job).then(
         (value) => {
           fetch()
@@ -63,7 +63,7 @@ export async function run({ signal, onProgress }, begin, { settled = false } = {
     throw translate(error)
   } finally {
     clearInterval(timer)
-    signal?.removeEventListener('abort', onAbort)
+    unlisten(signal, onAbort)
   }
 }
 
@@ -74,4 +74,26 @@ function checkCall(signal, onProgress) {
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw typeError(`onProgress is ${kind(onProgress)}; expected a function`)
   }
+}
+
+// One listener per signal, however many calls it may stop: Node warns when there are more than ten.
+const listeners = new WeakMap()
+
+function listen(signal, callback) {
+  if (!signal) return
+  let entry = listeners.get(signal)
+  if (!entry) {
+    const callbacks = new Set()
+    entry = { callbacks, onAbort: () => callbacks.forEach((each) => each()) }
+    listeners.set(signal, entry)
+    signal.addEventListener('abort', entry.onAbort, { once: true })
+  }
+  entry.callbacks.add(callback)
+}
+
+function unlisten(signal, callback) {
+  const entry = listeners.get(signal)
+  if (!entry?.callbacks.delete(callback) || entry.callbacks.size > 0) return
+  listeners.delete(signal)
+  signal.removeEventListener('abort', entry.onAbort)
 }

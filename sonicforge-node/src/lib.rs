@@ -5,6 +5,7 @@
 
 mod analyze;
 mod audio;
+mod documents;
 mod enter;
 mod io;
 mod values;

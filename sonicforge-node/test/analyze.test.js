@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Analysis, Analyzer, analysisSvg, analyze, testing } from '../lib/index.js'
+import { Analysis, Analyzer, analyze, testing } from '../lib/index.js'
 
 const music = (seconds = 4) => testing.signal('music', { seed: 1, seconds })
 

@@ -73,10 +73,13 @@ test('onabort of the user is left alone and our listener goes', async () => {
 
 test('one signal stops many calls', async () => {
   const controller = new AbortController()
+  const warnings = []
+  process.on('warning', (warning) => warnings.push(warning))
   const calls = Array.from({ length: 12 }, () => rejection(wait(10_000, { signal: controller.signal })))
   await sleep(20)
   controller.abort()
   for (const { error } of await Promise.all(calls)) assert.equal(error.name, 'AbortError')
+  assert.deepEqual(warnings, [])
 })
 
 test('a call that is done although it was aborted stands when it writes files', async () => {

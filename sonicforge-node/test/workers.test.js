@@ -8,7 +8,7 @@ import { here, sleep } from './support.js'
 const work = `
   const { parentPort, workerData } = require('node:worker_threads')
   import(workerData).then(async ({ testing, AudioBuffer }) => {
-    const music = testing.signal('music', { seconds: 0.5 })
+    const music = testing.signal('music', { seed: 1, seconds: 0.5 })
     const bytes = await music.writeBytes({ container: 'wav', sampleFormat: 'float32' })
     const again = await AudioBuffer.readBytes(bytes)
     parentPort.postMessage(again.frames)
