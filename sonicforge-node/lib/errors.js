@@ -42,5 +42,7 @@ export function rangeError(message) {
 const PARAMETER = /\b[a-z]+(?:_[a-z0-9]+)*_(?:hz|db|dbtp|dbfs|lufs|lu|ms|s|percent|rate|format|frames|stereo|mono)\b/g
 
 function inCamelCase(message) {
-  return message.replace(PARAMETER, (word) => word.replace(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase()))
+  // "unknown field `a_b`, expected one of `c_d`, `e_f`": here every quoted word is a key.
+  const words = message.includes('unknown field') ? /`[a-z0-9_]+`/g : PARAMETER
+  return message.replace(words, (word) => word.replace(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase()))
 }

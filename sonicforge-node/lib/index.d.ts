@@ -230,6 +230,200 @@ export class Analyzer {
   finish(): Analysis
 }
 
+/** What a processor is going to run at. */
+export interface Spec {
+  /** In Hz, 8 000 to 384 000. */
+  sampleRate: number
+  /** 1 or 2; 2 unless given. */
+  channels?: number | undefined
+  /** The longest block that is processed at once, 8 192 unless given; longer ones are cut. */
+  maxFrames?: number | undefined
+}
+
+/** A sound in, a sound out, in place: {@link prepare} once, then {@link process} blocks of any length. */
+declare abstract class Processor {
+  /** Gets ready, forgetting the past. */
+  prepare(spec: Spec): this
+  /** Works on the next frames in place, one Float32Array per channel, and hands the block back. Synchronous, for real time. */
+  process<T extends readonly Float32Array[]>(block: T): T
+  /** Forgets the past; parameters stay. */
+  reset(): void
+  /** By how many frames the output lags. The tail is drawn out by that many silent frames. */
+  readonly latency: number
+  /** Samples that were NaN or infinite, since `prepare` or `reset`; they were taken as 0. */
+  readonly nonFiniteSamples: number
+  /** A whole sound through a fresh processor with the same parameters, its latency compensated. */
+  render(audio: AudioBuffer, options?: CallOptions): Promise<AudioBuffer>
+}
+
+declare abstract class Stage<Params> extends Processor {
+  constructor(params?: Partial<Params>)
+  /** The parameters, all of them. */
+  readonly params: Params
+  /** Glides to other parameters; those that are not named stay. */
+  setParams(params: Partial<Params>): void
+}
+
+export interface GainParams {
+  /** −200 to 200; 0 is neutral. */
+  gainDb: number
+}
+/** Multiplies. */
+export class Gain extends Stage<GainParams> {}
+
+export interface EqualizerBand {
+  kind?: 'peak' | 'low_shelf' | 'high_shelf' | 'high_pass' | 'low_pass' | 'notch'
+  /** Centre or corner, 10 to 192 000. */
+  frequencyHz?: number
+  /** −30 to 30; 0 is neutral for peaks and shelves, unused by cuts. */
+  gainDb?: number
+  /** 0.1 to 40; 0.707 is Butterworth for cuts and shelves. */
+  q?: number
+}
+export interface EqualizerParams {
+  /** Up to 32, in series. None is neutral. */
+  bands: EqualizerBand[]
+}
+/** Parametric: peaks, shelves and cuts. */
+export class Equalizer extends Stage<EqualizerParams> {}
+
+export interface DeEsserParams {
+  /** Corner of the shelf and of the listener, 2 000 to 16 000. */
+  frequencyHz: number
+  /** Level above which the upper band can be sibilant, −80 to 0. */
+  thresholdDb: number
+  /** The upper band re the whole sound above which it is sibilant, −40 to 0. */
+  relativeDb: number
+  /** 1 to 20; 1 is neutral. */
+  ratio: number
+  /** 0 to 24; 0 is neutral. */
+  maxReductionDb: number
+  attackMs: number
+  releaseMs: number
+}
+/** A dynamic shelf that leaves alone what is not sibilant. */
+export class DeEsser extends Stage<DeEsserParams> {}
+
+export interface BandParams {
+  /** Peak level above which the band is turned down, −80 to 0. */
+  thresholdDb?: number
+  /** 1 to 20; 1 does nothing. */
+  ratio?: number
+  /** 0 to 24. */
+  kneeDb?: number
+  attackMs?: number
+  releaseMs?: number
+  /** After a long loud passage; 0 is off. */
+  slowReleaseMs?: number
+  /** −24 to 24. */
+  makeupDb?: number
+}
+export interface MultibandParams {
+  /** One to five rising corners. */
+  crossoversHz: number[]
+  /** One band more than there are corners. */
+  bands: BandParams[]
+}
+/** A compressor of 2 to 6 bands whose sum is flat. */
+export class Multiband extends Stage<MultibandParams> {}
+
+export interface ExciterParams {
+  /** Corner of the band that is excited, 500 to 16 000. */
+  frequencyHz: number
+  /** Second harmonic re the band, −60 (off) to 0. */
+  evenDb: number
+  /** Third harmonic re the band, −60 (off) to 0. */
+  oddDb: number
+}
+/** Harmonics without aliases. */
+export class Exciter extends Stage<ExciterParams> {}
+
+export interface WidenerParams {
+  /** Gain of the side, 0 (mono) to 3; 1 leaves it alone. */
+  width: number
+  /** Below this the side is taken out, 0 (off) to 500. */
+  monoBelowHz: number
+  /** How much of a decorrelated mid becomes the side, 0 (off) to 1. */
+  decorrelation: number
+}
+/** Touches only the side: the mono fold-down stays. */
+export class Widener extends Stage<WidenerParams> {}
+
+export interface GlueParams {
+  /** −80 to 0. */
+  thresholdDb: number
+  /** 1 to 20; 1 does nothing. */
+  ratio: number
+  kneeDb: number
+  attackMs: number
+  releaseMs: number
+  slowReleaseMs: number
+  /** Corner of the high-pass it listens through, 10 to 500. */
+  sidechainHz: number
+  makeupDb: number
+}
+/** A compressor over the whole mix. */
+export class Glue extends Stage<GlueParams> {}
+
+export interface LimiterParams {
+  /** True peak that is not exceeded, −30 to 0. */
+  ceilingDbtp: number
+  /** How far ahead it looks, 0.5 to 20. */
+  lookaheadMs: number
+  releaseMs: number
+  slowReleaseMs: number
+}
+/** A true-peak limiter. */
+export class Limiter extends Stage<LimiterParams> {}
+
+/** One module of a preset. Values are spelled as in preset files; keys may be too. */
+export type Module =
+  | ({ type: 'gain' } & Partial<GainParams>)
+  | ({ type: 'equalizer' } & Partial<EqualizerParams>)
+  | ({ type: 'de_esser' } & Partial<DeEsserParams>)
+  | ({ type: 'multiband' } & Partial<MultibandParams>)
+  | ({ type: 'exciter' } & Partial<ExciterParams>)
+  | ({ type: 'widener' } & Partial<WidenerParams>)
+  | ({ type: 'glue' } & Partial<GlueParams>)
+  | ({ type: 'limiter' } & Partial<LimiterParams>)
+  | ({ type: 'chain' } & Partial<PresetFields>)
+
+/** The fields of a preset. */
+export interface PresetFields {
+  schema: number
+  name: string
+  modules: Module[]
+}
+
+/** A chain as data: its modules in order. */
+export class Preset extends Document implements PresetFields {
+  constructor(fields: Partial<PresetFields>)
+  /** One that comes with the library. */
+  static named(name: string): Preset
+  /** The names of those. */
+  static names(): string[]
+  static fromJson(text: string): Preset
+  static fromToml(text: string): Preset
+  /** Reads a JSON or TOML file. */
+  static load(path: string | URL, options?: CallOptions): Promise<Preset>
+  /** Writes a JSON or TOML file, by its extension. */
+  save(path: string | URL, options?: CallOptions): Promise<void>
+  toToml(): string
+  schema: number
+  name: string
+  modules: Module[]
+}
+
+/** Several processors in order. The order is data. */
+export class MasteringChain extends Processor {
+  /** From a preset, the name of one, or modules: processors, or objects with a `type`. */
+  constructor(preset: Preset | PresetFields | string | readonly (Module | Stage<object>)[])
+  /** The preset as it is now. */
+  readonly preset: Preset
+  /** Glides to other parameters of one module; its type stays. */
+  setModule(index: number, module: Module | Stage<object>): void
+}
+
 /** Named deterministic signals: the same description gives the same samples in Rust, Python and Node. */
 export namespace testing {
   interface SignalOptions {

@@ -7,6 +7,18 @@ import { binding } from './binding.js'
 export { Analysis, Analyzer, analyze } from './analyze.js'
 export { AudioBuffer, info } from './audio.js'
 export { SonicForgeError } from './errors.js'
+export {
+  DeEsser,
+  Equalizer,
+  Exciter,
+  Gain,
+  Glue,
+  Limiter,
+  MasteringChain,
+  Multiband,
+  Preset,
+  Widener,
+} from './processors.js'
 export * as testing from './testing.js'
 
 /** The version of the library, the same in all three languages. */

@@ -40,6 +40,15 @@ class Processor {
   get latency() {
     return this.#native.latency
   }
+
+  get nonFiniteSamples() {
+    return this.#native.nonFiniteSamples
+  }
+
+  async render(sound, options) {
+    const call = check.options(options, CALL)
+    return fromRaw(await run(call, (job) => this.#native.render(job, ...raw(sound))))
+  }
 }
 
 /** A processor that one object of parameters describes; `type` is its name in a preset. To the core it is a chain of one. */
@@ -160,10 +169,5 @@ export class MasteringChain extends Processor {
   setModule(index, module) {
     check.whole('index', index)
     sync(() => this.#native.setModule(index, toCore(module, 'module')))
-  }
-
-  async render(sound, options) {
-    const call = check.options(options, CALL)
-    return fromRaw(await run(call, (job) => this.#native.render(job, ...raw(sound))))
   }
 }

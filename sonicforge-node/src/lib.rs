@@ -8,6 +8,7 @@ mod audio;
 mod documents;
 mod enter;
 mod io;
+mod processors;
 mod values;
 
 use napi_derive::napi;
