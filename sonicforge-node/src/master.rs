@@ -80,6 +80,12 @@ pub fn master_file(
     }))
 }
 
+fn valid_plan(text: &str) -> error::Result<Plan> {
+    let plan: Plan = from_json("plan", text)?;
+    plan.validate()?;
+    Ok(plan)
+}
+
 /// Runs a plan: the sound, and the report as JSON.
 #[napi]
 pub fn plan_render(
@@ -89,7 +95,7 @@ pub fn plan_render(
     rate: u32,
     channels: u32,
 ) -> Result<AsyncTask<Work>, String> {
-    let (plan, buffer) = enter(|| Ok((Plan::from_json(&plan)?, audio(samples, rate, channels)?)))?;
+    let (plan, buffer) = enter(|| Ok((valid_plan(&plan)?, audio(samples, rate, channels)?)))?;
     Ok(start(job, move |watch| {
         let (audio, report) = plan.render(&buffer, watch)?;
         Ok(Outcome::Audio(audio, Some(report.to_json())))
@@ -105,7 +111,7 @@ pub fn plan_render_file(
     output: String,
     how: String,
 ) -> Result<AsyncTask<Work>, String> {
-    let plan = enter(|| Plan::from_json(&plan))?;
+    let plan = enter(|| valid_plan(&plan))?;
     Ok(start(job, move |watch| {
         let report = plan.render_file(input, output, &write_options(&how)?, watch)?;
         Ok(Outcome::Text(report.to_json()))
@@ -121,12 +127,12 @@ pub fn gain_matched(
     channels: u32,
     report: String,
 ) -> Result<AsyncTask<Work>, String> {
-    let (buffer, report) = enter(|| Ok((audio(samples, rate, channels)?, Report::from_json(&report)?)))?;
+    let (buffer, report) = enter(|| Ok((audio(samples, rate, channels)?, from_json::<Report>("report", &report)?)))?;
     Ok(start(job, move |_| Ok(Outcome::Audio(master::gain_matched(&buffer, &report), None))))
 }
 
 /// A report in a few lines.
 #[napi]
 pub fn report_summary(report: String) -> Result<String, String> {
-    enter(|| Ok(Report::from_json(&report)?.summary()))
+    enter(|| Ok(from_json::<Report>("report", &report)?.summary()))
 }
