@@ -153,6 +153,8 @@ pub struct Reduction {
     pub sum_db: f64,
     /// How many steps were counted.
     pub steps: u64,
+    /// Deepest reduction in dB since [`Self::take_recent`].
+    recent_db: f64,
 }
 
 impl Reduction {
@@ -161,7 +163,13 @@ impl Reduction {
     pub fn count(&mut self, gain_db: f64) {
         self.max_db = self.max_db.max(-gain_db);
         self.sum_db -= gain_db;
+        self.recent_db = self.recent_db.max(-gain_db);
         self.steps += 1;
+    }
+
+    /// Deepest reduction in dB since the last call.
+    pub(crate) fn take_recent(&mut self) -> f64 {
+        std::mem::take(&mut self.recent_db)
     }
 
     /// Mean reduction in dB.

@@ -158,9 +158,9 @@ impl AnyStage {
         Ok(true)
     }
 
-    fn visit(&self, f: &mut dyn FnMut(&AnyStage)) {
+    fn visit(&mut self, f: &mut dyn FnMut(&mut AnyStage)) {
         if let AnyStage::Chain(list) = self {
-            list.iter().for_each(|s| s.visit(f));
+            list.iter_mut().for_each(|s| s.visit(f));
         } else {
             f(self);
         }
@@ -241,8 +241,9 @@ impl MasteringChain {
         Ok(())
     }
 
-    pub(crate) fn visit(&self, mut f: impl FnMut(&AnyStage)) {
-        self.stages.iter().for_each(|s| s.visit(&mut f));
+    /// Every stage, those of nested chains too, in the order of the sound.
+    pub(crate) fn visit(&mut self, mut f: impl FnMut(&mut AnyStage)) {
+        self.stages.iter_mut().for_each(|s| s.visit(&mut f));
     }
 }
 

@@ -145,9 +145,8 @@ impl DeEsser {
         self.reduction
     }
 
-    /// The deepest reduction since the last call, in dB ≥ 0.
-    pub(crate) fn latest_db(&self) -> f64 {
-        -20.0 * (1.0 + self.to[0]).max(1e-10).log10()
+    pub(crate) fn reduction_mut(&mut self) -> &mut Reduction {
+        &mut self.reduction
     }
 
     fn control(&mut self) {

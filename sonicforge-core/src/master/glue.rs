@@ -147,12 +147,12 @@ impl Glue {
         self.reduction
     }
 
-    /// The gain in dB (≤ 0) at the latest control step.
-    pub(crate) fn latest_db(&self) -> f64 {
-        self.gain_db
+    pub(crate) fn reduction_mut(&mut self) -> &mut Reduction {
+        &mut self.reduction
     }
 
-    fn control(&mut self) {
+    /// At the end of frame `at` of the quantum, where a step ends.
+    fn control(&mut self, at: usize) {
         let level = level_db(self.hold.step(self.peak));
         self.peak = 0.0;
         let p = &self.params;
@@ -160,7 +160,7 @@ impl Glue {
         self.gain_db = self.ballistics.step(curve.gain_db(level));
         self.reduction.count(self.gain_db);
         self.from = self.to;
-        let gain_db = self.gain_db + self.makeup_db.value();
+        let gain_db = self.gain_db + self.makeup_db.at(at);
         self.to = if gain_db == 0.0 { 1.0 } else { db_to_gain(gain_db) };
     }
 }
@@ -193,7 +193,7 @@ impl Stage for Glue {
             }
             self.peak = peak;
             if finished {
-                self.control();
+                self.control(q.at + end - 1);
             }
             i = end;
         }

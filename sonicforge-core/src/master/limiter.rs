@@ -132,7 +132,9 @@ pub struct Limiter {
     quanta_to_open: usize,
     latency: usize,
     deepest: f64,
-    latest: f64,
+    recent: f64,
+    quanta: u64,
+    sum_db: f64,
     clock: Clock,
 }
 
@@ -156,7 +158,9 @@ impl Limiter {
             quanta_to_open: 0,
             latency: 0,
             deepest: 1.0,
-            latest: 1.0,
+            recent: 1.0,
+            quanta: 0,
+            sum_db: 0.0,
             params,
             clock: Clock::default(),
         };
@@ -190,7 +194,9 @@ impl Limiter {
         self.ready = [[0.0; 2]; QUANTUM];
         self.open_quanta = self.quanta_to_open;
         self.deepest = 1.0;
-        self.latest = 1.0;
+        self.recent = 1.0;
+        self.quanta = 0;
+        self.sum_db = 0.0;
     }
 
     /// The settings.
@@ -219,9 +225,19 @@ impl Limiter {
         -gain_to_db(self.deepest)
     }
 
-    /// The deepest gain of the latest quantum, in dB (≤ 0).
-    pub(crate) fn latest_db(&self) -> f64 {
-        gain_to_db(self.latest)
+    /// The deepest reduction in dB since the last call.
+    pub(crate) fn take_recent(&mut self) -> f64 {
+        -gain_to_db(std::mem::replace(&mut self.recent, 1.0))
+    }
+
+    /// Mean reduction in dB over all quanta, of the deepest in each.
+    pub(crate) fn mean_reduction_db(&self) -> f64 {
+        if self.quanta == 0 { 0.0 } else { self.sum_db / self.quanta as f64 }
+    }
+
+    /// Aims `trim_db` below the ceiling: what a meter has found too much.
+    pub(crate) fn trim(&mut self, trim_db: f64) {
+        self.ceiling = db_to_gain(self.params.ceiling_dbtp - MARGIN_DB - trim_db);
     }
 
     /// Turns the collected quantum into the one that is ready.
@@ -237,7 +253,7 @@ impl Limiter {
         } else {
             self.open_quanta = 0;
         }
-        self.latest = 1.0;
+        self.quanta += 1;
         if self.open_quanta > self.quanta_to_open {
             // Every window is full of ones: the gain is one.
             for i in 0..QUANTUM {
@@ -245,6 +261,7 @@ impl Limiter {
             }
             return;
         }
+        let mut deepest = 1.0f64;
         for i in 0..QUANTUM {
             let peak = f64::from(peaks[i]);
             let wish = if peak > self.ceiling { self.ceiling / peak } else { 1.0 };
@@ -254,12 +271,14 @@ impl Limiter {
             let low = self.minimum.step(both);
             let gain = self.means[0].step(low);
             let gain = self.means[1].step(gain);
-            self.latest = self.latest.min(gain);
+            deepest = deepest.min(gain);
             let x = self.delay.step(self.collected[i]);
             self.ready[i] = [x[0] * gain, x[1] * gain];
         }
         self.release.settle();
-        self.deepest = self.deepest.min(self.latest);
+        self.deepest = self.deepest.min(deepest);
+        self.recent = self.recent.min(deepest);
+        self.sum_db -= gain_to_db(deepest);
     }
 }
 

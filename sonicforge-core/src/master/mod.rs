@@ -10,10 +10,15 @@ mod exciter;
 mod gain;
 mod glue;
 mod limiter;
+mod mastering;
 mod multiband;
+mod plan;
 mod preset;
 mod processor;
+mod report;
+mod solver;
 mod stage;
+mod target;
 mod widener;
 
 pub use chain::{MasteringChain, Module};
@@ -23,7 +28,15 @@ pub use exciter::{Exciter, ExciterParams};
 pub use gain::{Gain, GainParams};
 pub use glue::{Glue, GlueParams};
 pub use limiter::{Limiter, LimiterParams};
+pub use mastering::master;
+#[cfg(feature = "io")]
+pub use mastering::master_file;
 pub use multiband::{BandParams, Multiband, MultibandParams};
+pub use plan::{DEFAULT_MAX_GAIN_REDUCTION_DB, PLAN_SCHEMA, Plan, WORKING_LUFS, plan, plan_for};
 pub use preset::{PRESET_SCHEMA, Preset};
 pub use processor::{Processor, Spec};
+pub use report::{
+    BandReduction, GainReduction, LOUDNESS_TOLERANCE_LU, REPORT_SCHEMA, ReductionTimeline, Report, gain_matched,
+};
+pub use target::Target;
 pub use widener::{Widener, WidenerParams};

@@ -141,13 +141,14 @@ impl Band {
         }
     }
 
-    fn control(&mut self) {
+    /// At the end of frame `at` of the quantum, where a step ends.
+    fn control(&mut self, at: usize) {
         let level = level_db(self.hold.step(self.peak));
         self.peak = 0.0;
         self.gain_db = self.ballistics.step(self.curve.gain_db(level));
         self.reduction.count(self.gain_db);
         self.from = self.to;
-        self.to = db_to_gain(self.gain_db + self.makeup_db.value());
+        self.to = db_to_gain(self.gain_db + self.makeup_db.at(at));
     }
 }
 
@@ -225,9 +226,8 @@ impl Multiband {
         self.bands.iter().map(|b| b.reduction)
     }
 
-    /// Each band's gain in dB (≤ 0) at the latest control step, lowest band first.
-    pub(crate) fn latest_db(&self) -> impl Iterator<Item = f64> + '_ {
-        self.bands.iter().map(|b| b.gain_db)
+    pub(crate) fn reductions_mut(&mut self) -> impl Iterator<Item = &mut Reduction> + '_ {
+        self.bands.iter_mut().map(|b| &mut b.reduction)
     }
 }
 
@@ -283,7 +283,7 @@ impl Stage for Multiband {
                 }
                 band.peak = peak[0].max(peak[1]);
                 if finished {
-                    band.control();
+                    band.control(q.at + end - 1);
                 }
                 i = end;
             }

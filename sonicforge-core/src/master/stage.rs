@@ -18,13 +18,11 @@ pub struct Quantum {
     pub(crate) at: usize,
     /// Frames in the piece; `at + len ≤ 64`.
     pub(crate) len: usize,
-    /// 1 or 2.
-    pub(crate) channels: usize,
 }
 
 impl Quantum {
-    pub(crate) fn new(channels: usize) -> Self {
-        Self { x: [[0.0; 2]; QUANTUM], at: 0, len: 0, channels }
+    pub(crate) fn new() -> Self {
+        Self { x: [[0.0; 2]; QUANTUM], at: 0, len: 0 }
     }
 
     /// Whether the piece begins at a quantum edge.
@@ -103,7 +101,7 @@ impl<S: Stage> Processor for S {
 pub(crate) fn drive(clock: &mut Clock, block: &mut Block<'_>, mut run: impl FnMut(&mut Quantum)) {
     let spec = clock.spec.expect("prepare must be called before process");
     assert_eq!(block.channels(), spec.channels, "the block has other channels than the processor was prepared for");
-    let mut q = Quantum::new(spec.channels);
+    let mut q = Quantum::new();
     let mut done = 0;
     while done < block.frames() {
         q.at = (clock.position % QUANTUM as u64) as usize;
