@@ -15,6 +15,7 @@ use std::time::Instant;
 use biquad::{Biquad, Coefficients, DirectForm2Transposed, ToHertz, Type};
 use ebur128::{EbuR128, Mode};
 use serde_json::json;
+use sonicforge_benches::kernel_preset;
 use sonicforge_core::analyze::{Analyzer, LoudnessMeter, TruePeakMeter, analyze};
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::io::{self, Dither, SampleFormat, WriteOptions};
@@ -67,7 +68,9 @@ fn main() -> Outcome<()> {
 }
 
 fn number(options: &HashMap<String, String>, name: &str, default: f64) -> Outcome<f64> {
-    options.get(name).map_or(Ok(default), |text| text.parse().map_err(|_| format!("--{name} {text} is no number").into()))
+    options
+        .get(name)
+        .map_or(Ok(default), |text| text.parse().map_err(|_| format!("--{name} {text} is no number").into()))
 }
 
 fn write_float(path: &str, audio: &AudioBuffer) -> Outcome<()> {
@@ -89,29 +92,6 @@ fn peak_mib() -> f64 {
     line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
-/// What each kernel runs: settings as close to the peers' as both have words for.
-fn preset(kernel: &str) -> Option<&'static str> {
-    Some(match kernel {
-        "multiband" => {
-            r#"{"modules":[{"type":"multiband","crossovers_hz":[120,1200,6000],"bands":[
-                {"threshold_db":-24,"ratio":2,"attack_ms":10,"release_ms":150},{"threshold_db":-24,"ratio":2,"attack_ms":10,"release_ms":150},
-                {"threshold_db":-24,"ratio":2,"attack_ms":10,"release_ms":150},{"threshold_db":-24,"ratio":2,"attack_ms":10,"release_ms":150}]}]}"#
-        }
-        "equalizer" => {
-            r#"{"modules":[{"type":"equalizer","bands":[
-                {"kind":"high_pass","frequency_hz":30},{"kind":"low_shelf","frequency_hz":100,"gain_db":1.5},
-                {"kind":"peak","frequency_hz":400,"gain_db":-1.5,"q":1},{"kind":"peak","frequency_hz":3000,"gain_db":1,"q":1},
-                {"kind":"high_shelf","frequency_hz":10000,"gain_db":1.5}]}]}"#
-        }
-        "de_esser" => r#"{"modules":[{"type":"de_esser"}]}"#,
-        "exciter" => r#"{"modules":[{"type":"exciter","frequency_hz":3000,"even_db":-24,"odd_db":-24}]}"#,
-        "widener" => r#"{"modules":[{"type":"widener","width":1.2,"mono_below_hz":120}]}"#,
-        "glue" => r#"{"modules":[{"type":"glue","threshold_db":-18,"ratio":2,"attack_ms":10,"release_ms":150}]}"#,
-        "limiter" => r#"{"modules":[{"type":"limiter","ceiling_dbtp":-1}]}"#,
-        _ => return None,
-    })
-}
-
 fn time(kernel: &str, input: &str, options: &HashMap<String, String>) -> Outcome<()> {
     let mut audio = io::read(input)?;
     let (rate, channels, frames) = (audio.sample_rate(), audio.channels(), audio.frames());
@@ -119,7 +99,7 @@ fn time(kernel: &str, input: &str, options: &HashMap<String, String>) -> Outcome
     let begin = Instant::now();
     let text = match options.get("preset") {
         Some(path) => Some(std::fs::read_to_string(path)?),
-        None => preset(kernel).map(str::to_owned),
+        None => kernel_preset(kernel).map(str::to_owned),
     };
     let cpu;
     if let Some(text) = text {
@@ -142,7 +122,8 @@ fn time(kernel: &str, input: &str, options: &HashMap<String, String>) -> Outcome
                 drop(analyzer.finish());
             }
             "meters" => {
-                let (mut loudness, mut peak) = (LoudnessMeter::new(rate, channels)?, TruePeakMeter::new(rate, channels)?);
+                let (mut loudness, mut peak) =
+                    (LoudnessMeter::new(rate, channels)?, TruePeakMeter::new(rate, channels)?);
                 for at in (0..frames).step_by(BLOCK) {
                     let block = audio.block_range(at, (at + BLOCK).min(frames));
                     loudness.push(&block)?;
@@ -169,7 +150,8 @@ fn time(kernel: &str, input: &str, options: &HashMap<String, String>) -> Outcome
                             let shape = Type::PeakingEQ(1.5);
                             let at = (200.0 * f64::from(i * i)).hz();
                             Ok(DirectForm2Transposed::<f64>::new(
-                                Coefficients::from_params(shape, f64::from(rate).hz(), at, 1.0).map_err(|e| format!("{e:?}"))?,
+                                Coefficients::from_params(shape, f64::from(rate).hz(), at, 1.0)
+                                    .map_err(|e| format!("{e:?}"))?,
                             ))
                         })
                         .collect::<Outcome<Vec<_>>>()?;
@@ -223,8 +205,9 @@ fn limited(source: &AudioBuffer, params: LimiterParams) -> Outcome<AudioBuffer> 
     let mut limiter = Limiter::new(params)?;
     limiter.prepare(Spec { sample_rate: rate, channels, max_frames: BLOCK })?;
     let latency = limiter.latency();
-    let padded: Vec<Vec<f32>> =
-        (0..channels).map(|c| source.channel(c).iter().copied().chain(std::iter::repeat_n(0.0, latency)).collect()).collect();
+    let padded: Vec<Vec<f32>> = (0..channels)
+        .map(|c| source.channel(c).iter().copied().chain(std::iter::repeat_n(0.0, latency)).collect())
+        .collect();
     let mut audio = AudioBuffer::from_channels(rate, &padded)?;
     for at in (0..frames + latency).step_by(BLOCK) {
         limiter.process(&mut audio.block_range(at, (at + BLOCK).min(frames + latency)));

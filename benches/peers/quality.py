@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Callable
 
 import numpy as np
+from scipy import signal
 
 from common import WORK, Failed, ffmpeg, ours, read, run, save_json, table, write_float
 from corpus import load
@@ -260,7 +261,7 @@ def trial_widener(work: pathlib.Path) -> list[dict]:
 
 
 def trial_dither(work: pathlib.Path) -> list[dict]:
-    rate, n = 48000, 1 << 19
+    rate, n, size = 48000, 1 << 21, 1 << 16
     t = np.arange(n) / rate
     x = stereo(10 ** (-100 / 20) * np.sin(2 * np.pi * 1000.3 * t))
 
@@ -298,27 +299,25 @@ def trial_dither(work: pathlib.Path) -> list[dict]:
         },
     ).items():
         y = call(x, rate)[:, 0]
-        frequency, power = spectrum(y, rate)
-        scale = np.sum(np.abs(np.fft.rfft(np.sin(2 * np.pi * 1000.3 * t) * np.kaiser(n, 38.0))) ** 2)
-        width = 16 * rate / n
+        # Averaged over many segments, so that the floor stands still and a harmonic can be told from it.
+        frequency, power = signal.welch(y, rate, window=("kaiser", 38.0), nperseg=size, detrend=False, scaling="density")
+        power = power * (frequency[1] - frequency[0]) / 0.5  # re a full-scale sine
+        width = 16 * rate / size
         tone = np.abs(frequency - 1000.3) <= width
         noise = power[~tone & (frequency > width)]
-        floor = float(np.median(power[(frequency > 500) & (frequency < 20000)])) / math.log(2)
         highest = -math.inf
         for k in range(2, 20):
-            near = np.abs(frequency - k * 1000.3) <= 3 * rate / n
-            mean = float(np.mean(power[near]))
-            around = (np.abs(frequency - k * 1000.3) <= 200) & ~near
-            highest = max(highest, 10 * math.log10(max(mean, 1e-40) / max(float(np.mean(power[around])), 1e-40)))
+            distance = np.abs(frequency - k * 1000.3)
+            near, around = distance <= 3 * rate / size, (distance > width) & (distance <= 300)
+            highest = max(highest, 10 * math.log10(max(float(np.mean(power[near])), 1e-40) / max(float(np.mean(power[around])), 1e-40)))
         low = ~tone & (frequency > width) & (frequency < 4000)
         rows.append({
             "who": who,
-            "noise_db": 10 * math.log10(max(float(np.sum(noise)), 1e-40) / scale),
-            "noise_below_4k_db": 10 * math.log10(max(float(np.sum(power[low])), 1e-40) / scale),
+            "noise_db": 10 * math.log10(max(float(np.sum(noise)), 1e-40)),
+            "noise_below_4k_db": 10 * math.log10(max(float(np.sum(power[low])), 1e-40)),
             "harmonic_over_floor_db": highest,
-            "tone_level_error_db": 10 * math.log10(max(float(np.sum(power[tone])) / scale, 1e-40)) + 100,
+            "tone_level_error_db": 10 * math.log10(max(float(np.sum(power[tone])), 1e-40)) + 100,
         })  # fmt: skip
-        del floor
     return rows
 
 
@@ -359,14 +358,18 @@ def trial_match(work: pathlib.Path) -> list[dict]:
 
 
 # Our modules' settings for the trials above.
+_FAST = {"threshold_db": -20, "ratio": 4, "knee_db": 0, "attack_ms": 1, "release_ms": 100, "slow_release_ms": 0}
+_SLOW = _FAST | {"attack_ms": 20, "release_ms": 250}
 OURS: dict[str, dict] = {
-    "multiband_idle": {},
-    "multiband_curve": {},
-    "exciter_full": {},
-    "glue_fast": {},
-    "glue_slow": {},
+    # Bands that would compress, did anything come near 0 dBFS: a ratio of 1 would be passed by.
+    "multiband_idle": {"crossovers_hz": [120, 1200, 6000], "bands": [{"threshold_db": 0, "ratio": 2, "knee_db": 0}] * 4},
+    "multiband_curve": {"crossovers_hz": [30, 12000], "bands": [_SLOW] * 3},
+    # Both harmonics at their strongest.
+    "exciter_full": {"frequency_hz": 2000, "even_db": 0, "odd_db": 0},
+    "glue_fast": _FAST | {"sidechain_hz": 10},
+    "glue_slow": _SLOW | {"sidechain_hz": 10},
     "de_esser": {},
-    "widener": {},
+    "widener": {"width": 1.5},
 }
 
 TRIALS = {
