@@ -4,8 +4,8 @@ use numpy::PyArray2;
 use pyo3::prelude::*;
 use sonicforge_core::analyze::{self, Analysis};
 use sonicforge_core::audio::AudioBuffer;
-use sonicforge_core::error::Error;
-use sonicforge_core::progress::Step;
+use sonicforge_core::error::{Error, Result};
+use sonicforge_core::progress::{Progress, Step};
 
 use crate::arrays::Lent;
 use crate::enter::{CancelToken, Shared, Watch, enter_long};
@@ -26,20 +26,23 @@ fn analyze_(
 ) -> PyResult<String> {
     let audio = Lent::new(&samples, sample_rate)?;
     let audio: &AudioBuffer = &audio;
-    enter_long(py, Watch::new(progress, cancel), |progress| {
-        let mut analyzer = analyze::Analyzer::new(sample_rate, audio.channels())?;
-        for start in (0..audio.frames()).step_by(CHUNK) {
-            let end = (start + CHUNK).min(audio.frames());
-            push(&mut analyzer, audio, start, end)?;
-            if progress.report(Step::new("analyze", end as f64 / audio.frames() as f64)).is_break() {
-                return Err(Error::Cancelled("analyze"));
-            }
-        }
-        json::write(&analyzer.finish())
-    })
+    enter_long(py, Watch::new(progress, cancel), |progress| json::write(&listen(audio, progress)?))
 }
 
-fn push(analyzer: &mut analyze::Analyzer, audio: &AudioBuffer, start: usize, end: usize) -> Result<(), Error> {
+/// As `analyze` of the core, with news of the stage `"analyze"`.
+pub fn listen(audio: &AudioBuffer, progress: &mut dyn Progress) -> Result<Analysis> {
+    let mut analyzer = analyze::Analyzer::new(audio.sample_rate(), audio.channels())?;
+    for start in (0..audio.frames()).step_by(CHUNK) {
+        let end = (start + CHUNK).min(audio.frames());
+        push(&mut analyzer, audio, start, end)?;
+        if progress.report(Step::new("analyze", end as f64 / audio.frames() as f64)).is_break() {
+            return Err(Error::Cancelled("analyze"));
+        }
+    }
+    Ok(analyzer.finish())
+}
+
+fn push(analyzer: &mut analyze::Analyzer, audio: &AudioBuffer, start: usize, end: usize) -> Result<()> {
     let channels: Vec<&[f32]> = (0..audio.channels()).map(|c| &audio.channel(c)[start..end]).collect();
     analyzer.push_channels(&channels)
 }
@@ -79,12 +82,12 @@ impl Analyzer {
     }
 }
 
-fn running(meters: &mut Option<analyze::Analyzer>) -> Result<&mut analyze::Analyzer, Error> {
+fn running(meters: &mut Option<analyze::Analyzer>) -> Result<&mut analyze::Analyzer> {
     meters.as_mut().ok_or_else(|| Error::invalid("this analyzer has finished; make a new one"))
 }
 
 /// An analysis, checked and written anew.
-pub fn normalize(text: &str) -> Result<String, Error> {
+pub fn normalize(text: &str) -> Result<String> {
     json::write(&Analysis::from_json(text)?)
 }
 

@@ -54,7 +54,14 @@ fn read_bytes<'py>(py: Python<'py>, bytes: Vec<u8>, cancel: Token<'_, 'py>) -> P
 
 /// Encodes to a file.
 #[pyfunction]
-fn write(py: Python<'_>, path: PathBuf, samples: Array<'_>, sample_rate: u32, how: How, cancel: Token<'_, '_>) -> PyResult<()> {
+fn write(
+    py: Python<'_>,
+    path: PathBuf,
+    samples: Array<'_>,
+    sample_rate: u32,
+    how: How,
+    cancel: Token<'_, '_>,
+) -> PyResult<()> {
     let audio = Lent::new(&samples, sample_rate)?;
     let audio: &AudioBuffer = &audio;
     enter_long(py, Watch::new(None, cancel), |_| io::write(path, audio, &how.options()?))

@@ -11,6 +11,7 @@ mod enter;
 mod errors;
 mod io;
 mod json;
+mod master;
 mod testing;
 
 use pyo3::prelude::*;
@@ -24,6 +25,7 @@ fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
     // audio::register(m)?;
     chain::register(m)?;
     io::register(m)?;
+    master::register(m)?;
     m.add_function(wrap_pyfunction!(normalize, m)?)?;
     testing::register(m)
 }
@@ -35,6 +37,9 @@ fn normalize(py: Python<'_>, kind: &str, text: &str) -> PyResult<String> {
         "analysis" => analyze::normalize(text),
         "module" => chain::normalize_module(text),
         "preset" => Ok(sonicforge_core::master::Preset::from_json(text)?.to_json()),
+        "plan" => Ok(sonicforge_core::master::Plan::from_json(text)?.to_json()),
+        "report" => Ok(sonicforge_core::master::Report::from_json(text)?.to_json()),
+        "target" => master::normalize_target(text),
         _ => Err(sonicforge_core::error::Error::Internal(format!("no document is called {kind}"))),
     })
 }

@@ -273,10 +273,10 @@ class DeEsser(Stage):
     def __init__(
         self,
         *,
-        frequency_hz: float = 5500.0,
+        frequency_hz: float = 5200.0,
         threshold_db: float = -36.0,
-        relative_db: float = -12.0,
-        ratio: float = 4.0,
+        relative_db: float = -14.0,
+        ratio: float = 5.0,
         max_reduction_db: float = 9.0,
         attack_ms: float = 1.0,
         release_ms: float = 40.0,

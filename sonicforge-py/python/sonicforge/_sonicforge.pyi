@@ -14,9 +14,12 @@ __all__ = [
     "__version__",
     "analyze",
     "edit",
+    "gain_matched",
     "info",
     "normalize",
     "panic",
+    "plan",
+    "plan_for",
     "preset_from_toml",
     "preset_load",
     "preset_named",
@@ -25,8 +28,13 @@ __all__ = [
     "preset_to_toml",
     "read",
     "read_bytes",
+    "render",
+    "render_file",
+    "report_summary",
     "signal",
     "tags",
+    "target",
+    "targets",
     "write",
     "write_bytes",
 ]
@@ -105,3 +113,26 @@ def signal(description: str, sample_rate: int, channels: int, seconds: float) ->
 def tags(path: _Path) -> tuple[list[tuple[str, str]], list[tuple[int, str, str, bytes]]]: ...
 def write(path: _Path, samples: _Array, sample_rate: int, how: _How, cancel: CancelToken | None) -> None: ...
 def write_bytes(samples: _Array, sample_rate: int, how: _How, cancel: CancelToken | None) -> bytes: ...
+def gain_matched(samples: _Array, sample_rate: int, report: str) -> _Samples: ...
+def plan(samples: _Array, sample_rate: int, target: str, progress: _Progress, cancel: CancelToken | None) -> str: ...
+def plan_for(analysis: str, target: str) -> str: ...
+def render(
+    samples: _Array,
+    sample_rate: int,
+    plan: str | None,
+    target: str,
+    progress: _Progress,
+    cancel: CancelToken | None,
+) -> tuple[_Samples, str]: ...
+def render_file(
+    input: _Path,
+    output: _Path,
+    how: _How,
+    plan: str | None,
+    target: str,
+    progress: _Progress,
+    cancel: CancelToken | None,
+) -> str: ...
+def report_summary(report: str) -> str: ...
+def target(text: str) -> str: ...
+def targets() -> str: ...
