@@ -343,7 +343,8 @@ fn render_pass(
             after.push(block)
         },
     )?;
-    let limiter = GainReduction { max_db: limiter.max_reduction_db().max(0.0), mean_db: limiter.mean_reduction_db().max(0.0) };
+    let limiter =
+        GainReduction { max_db: limiter.max_reduction_db().max(0.0), mean_db: limiter.mean_reduction_db().max(0.0) };
     Ok(Rendered { after: after.finish(), limiter, trace, chain_trace, latency })
 }
 
@@ -379,15 +380,20 @@ fn run(
     chain.prepare(Spec { sample_rate: rate, channels, max_frames: piece_frames(rate) })?;
     let mut envelope = Envelope::new(rate, channels);
     let chain_latency = chain.latency();
-    pass(source, chain_latency, &mut span, |block| chain.process(block), |block| {
-        envelope.push(block);
-        Ok(())
-    })?;
+    pass(
+        source,
+        chain_latency,
+        &mut span,
+        |block| chain.process(block),
+        |block| {
+            envelope.push(block);
+            Ok(())
+        },
+    )?;
     envelope.finish();
     let target = &plan.target;
-    let solve = |correction| {
-        envelope.solve(&plan.limiter, target.loudness_lufs, correction, plan.max_gain_reduction_db)
-    };
+    let solve =
+        |correction| envelope.solve(&plan.limiter, target.loudness_lufs, correction, plan.max_gain_reduction_db);
     // Render, until both numbers are good.
     let (mut correction, mut trim_db) = (0.0, 0.0);
     let mut from = 0.5;
@@ -418,17 +424,21 @@ fn run(
     }
     check(span.progress, "mastering", Step::new("done", 1.0))?;
     let within_budget = solution.is_some_and(|s| s.within_budget);
-    let needed_db = solution.map_or(0.0, |s| {
-        (s.needed_db + envelope.peak_db() - plan.limiter.ceiling_dbtp).max(0.0)
-    });
-    Ok(make_report(plan, before, done, &mut chain, Found {
-        drive_db: solution.map_or(0.0, |s| s.drive_db),
-        within_budget,
-        measurable: solution.is_some(),
-        needed_db,
-        passes,
-        rate,
-    }))
+    let needed_db = solution.map_or(0.0, |s| (s.needed_db + envelope.peak_db() - plan.limiter.ceiling_dbtp).max(0.0));
+    Ok(make_report(
+        plan,
+        before,
+        done,
+        &mut chain,
+        Found {
+            drive_db: solution.map_or(0.0, |s| s.drive_db),
+            within_budget,
+            measurable: solution.is_some(),
+            needed_db,
+            passes,
+            rate,
+        },
+    ))
 }
 
 struct Found {
@@ -443,9 +453,8 @@ struct Found {
 fn make_report(plan: &Plan, before: Analysis, done: Rendered, chain: &mut MasteringChain, found: Found) -> Report {
     let target = &plan.target;
     let Rendered { after, limiter, trace, chain_trace, latency } = done;
-    let loudness_reached = after
-        .integrated_lufs
-        .is_some_and(|l| (l - target.loudness_lufs).abs() <= LOUDNESS_TOLERANCE_LU);
+    let loudness_reached =
+        after.integrated_lufs.is_some_and(|l| (l - target.loudness_lufs).abs() <= LOUDNESS_TOLERANCE_LU);
     let ceiling_met = after.true_peak_dbtp.is_none_or(|p| p <= target.ceiling_dbtp);
     let mut why = Vec::new();
     if !loudness_reached {
@@ -585,7 +594,8 @@ fn render_buffer(
     target.validate()?;
     check_channels(audio.channels())?;
     let mut source = BufferSource { buffer: audio, at: 0 };
-    let mut sink = BufferSink { buffer: AudioBuffer::new(audio.sample_rate(), audio.channels(), audio.frames())?, at: 0 };
+    let mut sink =
+        BufferSink { buffer: AudioBuffer::new(audio.sample_rate(), audio.channels(), audio.frames())?, at: 0 };
     let report = run(plan, target, &mut source, &mut sink, progress)?;
     Ok((sink.buffer, report))
 }
