@@ -195,11 +195,11 @@ def residual(out: np.ndarray, ref: np.ndarray, rate: int) -> dict[str, float]:
         rise = window[:half]
         curve = (steps[:-1, None] * (1 - rise) + steps[1:, None] * rise).reshape(-1)[:n]
         fast = float(np.sum((out[:n] - curve[:, None] * ref[:n]) ** 2))
-        fast = 10 * math.log10(max(fast, 1e-300) / float(np.sum(out[:n] ** 2)))
+        fast = 10 * math.log10(max(fast / float(np.sum(out[:n] ** 2)), 1e-30))
     return {
         "latency": lag,
         "gain_db": 20 * math.log10(abs(gain)) if gain else -math.inf,
-        "residual_db": 10 * math.log10(max(rest, 1e-300) / power),
+        "residual_db": 10 * math.log10(max(rest, 1e-30 * power) / power),
         "residual_fast_db": fast,
     }
 

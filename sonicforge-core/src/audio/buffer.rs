@@ -222,6 +222,16 @@ impl AudioBuffer {
         Block::from_iter(end - start, self.samples.own().chunks_exact_mut(frames).map(|c| &mut c[start..end]))
     }
 
+    /// Lengthens to `frames` with silence.
+    #[cfg(feature = "io")]
+    pub(crate) fn with_frames(self, frames: usize) -> Result<Self> {
+        let mut out = Self::new(self.sample_rate, self.channels, frames)?;
+        for c in 0..self.channels {
+            out.channel_mut(c)[..self.frames].copy_from_slice(self.channel(c));
+        }
+        Ok(out)
+    }
+
     /// Shortens to `frames`, keeping the beginning of every channel.
     pub(crate) fn truncate(&mut self, frames: usize) {
         if frames >= self.frames {
