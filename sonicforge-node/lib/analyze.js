@@ -3,7 +3,7 @@
 import { AudioBuffer, audio, raw } from './audio.js'
 import { binding } from './binding.js'
 import * as check from './check.js'
-import { rangeError, sync, typeError } from './errors.js'
+import { rangeError, sync } from './errors.js'
 import { fromCore, toCore } from './names.js'
 import { CALL, run } from './run.js'
 
@@ -75,11 +75,4 @@ export function checkBlock(block, channels) {
     }
   }
   return block
-}
-
-/** An analysis from what the user gave: one, or a buffer that is measured first. */
-export async function analysisOf(name, value, call) {
-  if (value instanceof AudioBuffer) return analyze(value, call)
-  if (typeof value === 'object' && value !== null && 'integratedLufs' in value) return value
-  throw typeError(`${name} is ${check.kind(value)}; expected an AudioBuffer or an Analysis`)
 }

@@ -424,6 +424,118 @@ export class MasteringChain extends Processor {
   setModule(index: number, module: Module | Stage<object>): void
 }
 
+/** Where a master is to arrive. */
+export class Target {
+  constructor(fields: { name: string; loudnessLufs: number; ceilingDbtp: number })
+  /** `"spotify"`, `"apple"`, `"youtube"`, `"club"`, `"podcast"`, `"broadcast"` … */
+  static named(name: string): Target
+  /** All named targets. */
+  static all(): Target[]
+  /** −40 to −5 LUFS, −20 to 0 dBTP. */
+  static custom(loudnessLufs: number, ceilingDbtp: number): Target
+  name: string
+  /** Integrated loudness. */
+  loudnessLufs: number
+  /** Highest true peak. */
+  ceilingDbtp: number
+}
+
+/** A target, its name, or a loudness in LUFS under a ceiling of −1 dBTP. */
+export type TargetLike = Target | { name: string; loudnessLufs: number; ceilingDbtp: number } | string | number
+
+export interface MasterOptions extends CallOptions {
+  /** `"spotify"` unless given. */
+  target?: TargetLike | undefined
+}
+
+export interface MasterFileOptions extends MasterOptions, WriteOptions {}
+
+/** A mastered sound and what came of it. */
+export interface Mastered {
+  audio: AudioBuffer
+  report: Report
+}
+
+/** A chain with physical numbers that a person can read and edit. */
+export class Plan extends Document {
+  static fromJson(text: string): Plan
+  schema: number
+  target: Target | { name: string; loudnessLufs: number; ceilingDbtp: number }
+  /** The chain before the limiter. */
+  chain: PresetFields
+  /** Its ceiling is the target's. */
+  limiter: LimiterParams
+  /** The deepest gain reduction that is allowed for reaching the loudness. */
+  maxGainReductionDb: number
+  /** Why the chain is as it is, in words. */
+  notes: string[]
+  /** Runs the plan. */
+  render(audio: AudioBuffer, options?: CallOptions): Promise<Mastered>
+  /** Runs the plan from a file to a file, in memory that does not grow with its length. */
+  renderFile(input: string | URL, output: string | URL, options?: WriteOptions): Promise<Report>
+}
+
+/** How much gain was taken away, in dB ≥ 0. */
+export interface GainReduction {
+  maxDb: number
+  meanDb: number
+}
+
+export interface BandReduction extends GainReduction {
+  lowHz: number
+  highHz: number
+}
+
+/** Gain reduction at equal steps, in dB ≥ 0. */
+export interface ReductionTimeline {
+  /** Length of a step in seconds. */
+  stepS: number
+  limiterDb: number[]
+  /** Lowest band first. */
+  bandsDb: number[][]
+  deEsserDb: number[]
+}
+
+/** What came of a mastering: before and after, and whether the promise was kept. */
+export class Report extends Document {
+  static fromJson(text: string): Report
+  readonly schema: number
+  readonly target: Target | { name: string; loudnessLufs: number; ceilingDbtp: number }
+  readonly plan: Omit<Plan, keyof Document | 'render' | 'renderFile'>
+  readonly before: Omit<Analysis, keyof Document>
+  readonly after: Omit<Analysis, keyof Document>
+  /** Gain into the limiter. */
+  readonly driveDb: number
+  /** Within ±0.1 LU of the target, measured on the output. */
+  readonly loudnessReached: boolean
+  /** Measured on the output. */
+  readonly ceilingMet: boolean
+  /** Why the promise could not be kept, or `null` when it was. */
+  readonly refusal: string | null
+  readonly neededGainReductionDb: number
+  readonly limiter: GainReduction
+  readonly bands: BandReduction[]
+  readonly deEsser: GainReduction | null
+  readonly glue: GainReduction | null
+  readonly nonFiniteSamples: number
+  readonly latencyFrames: number
+  readonly passes: number
+  /** Brings the original to the loudness of the master. */
+  readonly gainMatchDb: number
+  readonly timeline: ReductionTimeline
+  /** A few lines for people. */
+  summary(): string
+}
+
+/** Plans how to bring a sound to a target. */
+export function plan(audio: AudioBuffer, options?: MasterOptions): Promise<Plan>
+/** Masters a sound: plan, render, report. */
+export function master(audio: AudioBuffer, options?: MasterOptions): Promise<Mastered>
+/** Masters a file into a file, with its tags and cover art, in memory that does not grow with its length. */
+export function masterFile(input: string | URL, output: string | URL, options?: MasterFileOptions): Promise<Report>
+/** The original at the loudness of its master, for comparing by ear. */
+export function gainMatched(original: AudioBuffer, report: Report, options?: CallOptions): Promise<AudioBuffer>
+
 /** Named deterministic signals: the same description gives the same samples in Rust, Python and Node. */
 export namespace testing {
   interface SignalOptions {

@@ -7,6 +7,7 @@ import { binding } from './binding.js'
 export { Analysis, Analyzer, analyze } from './analyze.js'
 export { AudioBuffer, info } from './audio.js'
 export { SonicForgeError } from './errors.js'
+export { Plan, Report, Target, gainMatched, master, masterFile, plan } from './master.js'
 export {
   DeEsser,
   Equalizer,

@@ -1,7 +1,7 @@
 // Mastering: plan, render, report.
 
-import { Document, analysisOf } from './analyze.js'
-import { AudioBuffer, WRITE, audio, fromRaw, raw, writeOptions } from './audio.js'
+import { Document } from './analyze.js'
+import { WRITE, audio, fromRaw, raw, writeOptions } from './audio.js'
 import { binding } from './binding.js'
 import * as check from './check.js'
 import { sync, typeError } from './errors.js'
@@ -49,20 +49,6 @@ export class Report extends Document {
   }
 }
 
-const AIM = ['target', 'reference', 'match']
-
-/** What the core needs to plan: a target, or an analysis of the reference and what to take from it. */
-async function aim({ target, reference, match }, call) {
-  if (reference === undefined) {
-    if (match !== undefined) throw typeError('match says what to take from a reference, but there is no reference')
-    return { target: targetJson(target ?? 'spotify') }
-  }
-  if (target !== undefined) throw typeError('target and reference exclude each other; give one of them')
-  if (typeof reference === 'string' || reference instanceof URL) reference = await AudioBuffer.read(reference, call)
-  const analysis = await analysisOf('reference', reference, call)
-  return { reference: toCore(analysis, 'reference'), match: toCore(match ?? {}, 'match') }
-}
-
 /** Takes the options of the call from the others. */
 function split(options, known) {
   const { signal, onProgress, ...rest } = check.options(options, [...known, ...CALL])
@@ -89,30 +75,28 @@ export class Plan extends Document {
 
 const mastered = (result) => ({ audio: fromRaw(result), report: new Report(fromCore(result.text)) })
 
-/** Plans how to bring a sound to a target, or near a reference. */
+/** Plans how to bring a sound to a target. */
 export async function plan(sound, options) {
   const buffer = audio('audio', sound)
-  const [to, call] = split(options, AIM)
-  const { target, reference, match } = await aim(to, { signal: call.signal })
-  return new Plan(fromCore(await run(call, (job) => binding.plan(job, ...raw(buffer), target, reference, match))))
+  const [{ target = 'spotify' }, call] = split(options, ['target'])
+  const to = targetJson(target)
+  return new Plan(fromCore(await run(call, (job) => binding.plan(job, ...raw(buffer), to))))
 }
 
 /** Masters a sound: plan, render, report. */
 export async function master(sound, options) {
   const buffer = audio('audio', sound)
-  const [to, call] = split(options, AIM)
-  const { target, reference, match } = await aim(to, { signal: call.signal })
-  return mastered(await run(call, (job) => binding.master(job, ...raw(buffer), target, reference, match)))
+  const [{ target = 'spotify' }, call] = split(options, ['target'])
+  const to = targetJson(target)
+  return mastered(await run(call, (job) => binding.master(job, ...raw(buffer), to)))
 }
 
 /** Masters a file into a file; memory stays bounded however long it is. */
 export async function masterFile(input, output, options) {
-  const [{ target: name, reference: like, match: parts, ...how }, call] = split(options, [...AIM, ...WRITE])
-  const [from, to] = [check.path('input', input), check.path('output', output)]
-  const write = writeOptions(how)
-  const { target, reference, match } = await aim({ target: name, reference: like, match: parts }, { signal: call.signal })
-  const begin = (job) => binding.masterFile(job, from, to, write, target, reference, match)
-  return new Report(fromCore(await run(call, begin, { settled: true })))
+  const [{ target = 'spotify', ...how }, call] = split(options, ['target', ...WRITE])
+  const [from, into] = [check.path('input', input), check.path('output', output)]
+  const [write, to] = [writeOptions(how), targetJson(target)]
+  return new Report(fromCore(await run(call, (job) => binding.masterFile(job, from, into, write, to), { settled: true })))
 }
 
 /** The original at the loudness of its master, for comparing by ear. */

@@ -8,6 +8,7 @@ mod audio;
 mod documents;
 mod enter;
 mod io;
+mod master;
 mod processors;
 mod values;
 

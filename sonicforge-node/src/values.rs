@@ -2,6 +2,7 @@
 
 use napi::bindgen_prelude::{Buffer, Float32Array, Float32ArraySlice, JsObjectValue, Object, ToNapiValue, TypeName};
 use napi::{Env, ValueType, sys};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sonicforge_core::audio::{AudioBuffer, Block};
 use sonicforge_core::error::{Error, Result};
@@ -14,6 +15,11 @@ pub fn audio(samples: &[f32], sample_rate: u32, channels: u32) -> Result<AudioBu
 /// Reads a value of the core from JSON; `what` names it in the error.
 pub fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Error::invalid(format!("{what}: {error}")))
+}
+
+/// Writes a value of the core as JSON.
+pub fn to_json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// What a call hands back.
