@@ -32,6 +32,8 @@ use crate::progress::{Progress, Step, check};
 const MAX_RENDERS: u32 = 4;
 /// A render is repeated when it is this far off, though 0.1 is promised.
 const GOOD_ENOUGH_LU: f64 = 0.05;
+/// How far below the ceiling our meter must read, so that no other meter reads an over.
+const SAFE_DB: f64 = 0.01;
 /// Steps of the reduction timeline.
 const MAX_STEPS: usize = 36_000;
 
@@ -410,11 +412,11 @@ fn run(
             (Some(s), Some(loudness)) if s.within_budget => loudness - target.loudness_lufs,
             _ => 0.0,
         };
-        if (over <= 0.0 && off.abs() <= GOOD_ENOUGH_LU) || passes == 2 + MAX_RENDERS {
+        if (over <= -SAFE_DB && off.abs() <= GOOD_ENOUGH_LU) || passes == 2 + MAX_RENDERS {
             break;
         }
-        if over > 0.0 {
-            trim_db += over + 0.005;
+        if over > -SAFE_DB {
+            trim_db += over + 2.0 * SAFE_DB;
         }
         if off.abs() > 0.5 * GOOD_ENOUGH_LU {
             correction -= off;
