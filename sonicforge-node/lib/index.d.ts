@@ -152,6 +152,54 @@ declare abstract class Document {
   toJson(): string
 }
 
+/** Decodes a file block by block, so that it need not fit in memory: `for await (const block of await Reader.open(path))`. */
+export class Reader {
+  private constructor()
+  static open(path: string | URL, options?: CallOptions): Promise<Reader>
+  readonly info: FileInfo
+  /** The next frames (65 536 unless given): fewer at the end of the sound, none after it. */
+  read(frames?: number, options?: CallOptions): Promise<AudioBuffer>
+  /** Goes back to the first frame. */
+  rewind(options?: CallOptions): Promise<void>
+  /** Lets go of the file. Iterating does so at the end. */
+  close(): Promise<void>
+  [Symbol.asyncIterator](): AsyncGenerator<AudioBuffer, void, void>
+}
+
+/** Encodes a file block by block. It bears a temporary name until it is finished. */
+export class Writer {
+  private constructor()
+  static create(path: string | URL, options: Format & WriteOptions): Promise<Writer>
+  /** Appends the next frames. The block may be written to as soon as this returns. */
+  write(block: AudioBuffer | readonly Float32Array[], options?: CallOptions): Promise<void>
+  /** Completes the file and gives it its name. */
+  finish(): Promise<void>
+  /** Throws away what was written. */
+  discard(): Promise<void>
+}
+
+/** A picture in a file, such as a cover. */
+export interface Picture {
+  /** What it shows, as ID3 and FLAC number it: 3 is the front cover. */
+  kind: number
+  mimeType: string
+  description: string
+  data: Buffer
+}
+
+/** Text tags and pictures of a file. Names are those of Vorbis comments, in lower case. */
+export class Tags {
+  constructor(fields: { texts: [name: string, text: string][]; pictures: Picture[] })
+  /** A name may come more than once. */
+  texts: [name: string, text: string][]
+  pictures: Picture[]
+  /** The first text of this name, whatever its case; `null` when there is none. */
+  get(name: string): string | null
+}
+
+/** Reads the tags of a file. */
+export function tags(path: string | URL, options?: CallOptions): Promise<Tags>
+
 /** The level of one band of a spectrum. */
 export interface BandLevel {
   /** Nominal centre in Hz. */
