@@ -80,9 +80,8 @@ fn listen(path: &Path) -> Result<sonicforge_core::analyze::Analysis> {
 }
 
 fn leave(report: &Report, output: &Path) -> Result<()> {
-    let write = |path: PathBuf, text: String| {
-        std::fs::write(&path, text).map_err(|e| Error::io("cannot write", &path, e))
-    };
+    let write =
+        |path: PathBuf, text: String| std::fs::write(&path, text).map_err(|e| Error::io("cannot write", &path, e));
     write(output.with_extension("json"), report.to_json())?;
     Ok(())
 }

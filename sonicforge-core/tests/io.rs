@@ -66,7 +66,8 @@ fn the_writer_shows_what_it_wrote() {
         let path = folder.path().join(name);
         let mut sound = Signal::Music { seed: 1 }.render(48_000, 2, 0.5).unwrap();
         let mut writer =
-            Writer::create(&path, 48_000, 2, &WriteOptions { seed: 5, ..WriteOptions::new(SampleFormat::Int16) }).unwrap();
+            Writer::create(&path, 48_000, 2, &WriteOptions { seed: 5, ..WriteOptions::new(SampleFormat::Int16) })
+                .unwrap();
         for start in (0..sound.frames()).step_by(777) {
             let end = (start + 777).min(sound.frames());
             writer.write(&mut sound.block_range(start, end)).unwrap();

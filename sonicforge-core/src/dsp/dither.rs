@@ -81,7 +81,10 @@ impl Quantizer {
     /// # Panics
     /// When the block has more channels than the quantizer was made for.
     pub fn process(&mut self, block: &mut Block<'_>) {
-        assert!(block.channels() <= self.channels.len().min(MAX_CHANNELS), "the quantizer has fewer channels than the block");
+        assert!(
+            block.channels() <= self.channels.len().min(MAX_CHANNELS),
+            "the quantizer has fewer channels than the block"
+        );
         for c in 0..block.channels() {
             let samples = block.channel_mut(c);
             let state = &mut self.channels[c];

@@ -10,7 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use symphonia::core::common::Limit;
 use symphonia::core::audio::conv::FromSample;
 use symphonia::core::audio::sample::Sample;
 use symphonia::core::audio::{Audio, AudioBuffer as Decoded, GenericAudioBufferRef};
@@ -18,6 +17,7 @@ use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::codecs::registry::CodecRegistry;
+use symphonia::core::common::Limit;
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::well_known as formats;
@@ -290,9 +290,8 @@ impl Stream {
         }
         let stream = MediaSourceStream::new(media, Default::default());
         // Tags are read apart from this; here they are only passed over.
-        let meta = MetadataOptions::default()
-            .limit_visual_bytes(Limit::Maximum(1))
-            .limit_tag_bytes(Limit::Maximum(4_096));
+        let meta =
+            MetadataOptions::default().limit_visual_bytes(Limit::Maximum(1)).limit_tag_bytes(Limit::Maximum(4_096));
         let format = symphonia::default::get_probe()
             .probe(&Hint::new(), stream, FormatOptions::default(), meta)
             .map_err(|e| probe_error(source, e))?;
@@ -308,9 +307,10 @@ impl Stream {
         let gain = if opus { take_opus_header(&mut params) } else { 1.0 };
         let options = AudioDecoderOptions::default();
         let mut decoder = codecs().make_audio_decoder(&params, &options).map_err(|e| match e {
-            SymphoniaError::Unsupported(_) if opus && !cfg!(feature = "opus") => {
-                Error::Unsupported(format!("{} is Opus, which this build does not decode (feature \"opus\")", source.name()))
-            }
+            SymphoniaError::Unsupported(_) if opus && !cfg!(feature = "opus") => Error::Unsupported(format!(
+                "{} is Opus, which this build does not decode (feature \"opus\")",
+                source.name()
+            )),
             e => codec_error(source, e),
         })?;
         decoder.reset();
@@ -442,9 +442,10 @@ impl Stream {
             }
             self.spec = spec;
             self.started = true;
-            self.limit = self.limit.checked_sub(frames as u64).ok_or_else(|| {
-                Error::Format(format!("{} makes more sound than its bytes can hold", source.name()))
-            })?;
+            self.limit = self
+                .limit
+                .checked_sub(frames as u64)
+                .ok_or_else(|| Error::Format(format!("{} makes more sound than its bytes can hold", source.name())))?;
             let mut range = 0..frames;
             if self.trim_packets {
                 range.end = frames.saturating_sub(packet.trim_end.get() as usize);

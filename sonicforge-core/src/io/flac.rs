@@ -43,7 +43,13 @@ pub(crate) struct FlacEncoder<S: Sink> {
 }
 
 impl<S: Sink> FlacEncoder<S> {
-    pub(crate) fn new(mut sink: S, sample_rate: u32, channels: usize, format: SampleFormat, tags: &Tags) -> Result<Self> {
+    pub(crate) fn new(
+        mut sink: S,
+        sample_rate: u32,
+        channels: usize,
+        format: SampleFormat,
+        tags: &Tags,
+    ) -> Result<Self> {
         if format == SampleFormat::Float32 {
             return Err(Error::Unsupported("FLAC holds no floating point; choose int16 or int24, or write WAV".into()));
         }

@@ -19,7 +19,10 @@ pub(crate) struct Header {
 pub(crate) fn probe(source: &mut dyn MediaSource) -> Result<Option<Header>> {
     let mut head = [0; 12];
     let mut chunk = [0; 8];
-    if !read_exact(source, &mut head)? || !(head.starts_with(b"RF64") || head.starts_with(b"BW64")) || &head[8..] != b"WAVE" {
+    if !read_exact(source, &mut head)?
+        || !(head.starts_with(b"RF64") || head.starts_with(b"BW64"))
+        || &head[8..] != b"WAVE"
+    {
         return Ok(None);
     }
     let length = source.byte_len().unwrap_or(u64::MAX);
@@ -79,7 +82,8 @@ impl AsRiff {
 
 impl Read for AsRiff {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let room = usize::try_from(self.header.end.saturating_sub(self.position)).unwrap_or(usize::MAX).min(buffer.len());
+        let room =
+            usize::try_from(self.header.end.saturating_sub(self.position)).unwrap_or(usize::MAX).min(buffer.len());
         let n = self.inner.read(&mut buffer[..room])?;
         for (byte, at) in buffer[..n].iter_mut().zip(self.position..) {
             match b"RIFF\xFF\xFF\xFF\xFF".get(at as usize) {

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+use lofty::TextEncoding;
 use lofty::config::{ParseOptions, ParsingMode};
 use lofty::file::{AudioFile, FileType, TaggedFileExt};
 use lofty::id3::v2::{ExtendedTextFrame, Frame, Id3v2Tag};
@@ -17,7 +18,6 @@ use lofty::ogg::tag::VorbisComments;
 use lofty::picture::PictureType;
 use lofty::probe::Probe;
 use lofty::tag::{ItemKey, ItemValue, TagExt, TagItem, TagType};
-use lofty::TextEncoding;
 
 use crate::error::{Error, Result};
 
@@ -95,7 +95,9 @@ impl Tags {
     /// Replaces every text of this name. The name must be printable ASCII without `=`.
     pub fn set(&mut self, name: &str, text: impl Into<String>) -> Result<()> {
         if !is_name(name) {
-            return Err(Error::invalid(format!("\"{name}\" cannot name a tag; expected printable ASCII without \"=\"")));
+            return Err(Error::invalid(format!(
+                "\"{name}\" cannot name a tag; expected printable ASCII without \"=\""
+            )));
         }
         self.remove(name);
         self.push(name, text);
@@ -115,7 +117,10 @@ impl Tags {
     /// Adds a picture of at most 16 MiB.
     pub fn add_picture(&mut self, picture: Picture) -> Result<()> {
         if picture.data.len() > MAX_PICTURE {
-            return Err(Error::invalid(format!("the picture has {} bytes; expected at most {MAX_PICTURE}", picture.data.len())));
+            return Err(Error::invalid(format!(
+                "the picture has {} bytes; expected at most {MAX_PICTURE}",
+                picture.data.len()
+            )));
         }
         self.pictures.push(picture);
         Ok(())
@@ -160,10 +165,14 @@ impl Tags {
                 file.pictures().iter().for_each(|(p, _)| tags.take_picture(p));
             }
             FileType::Vorbis => {
-                tags.take_comments(lofty::ogg::VorbisFile::read_from(&mut probe.into_inner(), options).ok()?.vorbis_comments());
+                tags.take_comments(
+                    lofty::ogg::VorbisFile::read_from(&mut probe.into_inner(), options).ok()?.vorbis_comments(),
+                );
             }
             FileType::Opus => {
-                tags.take_comments(lofty::ogg::OpusFile::read_from(&mut probe.into_inner(), options).ok()?.vorbis_comments());
+                tags.take_comments(
+                    lofty::ogg::OpusFile::read_from(&mut probe.into_inner(), options).ok()?.vorbis_comments(),
+                );
             }
             _ => {
                 let file = probe.read().ok()?;
@@ -208,7 +217,10 @@ impl Tags {
             put_text(&mut comments, &format!("{}={text}", name.to_ascii_uppercase()), u32::to_le_bytes);
         }
         if comments.len() > MAX_BLOCK {
-            return Err(Error::invalid(format!("the text tags have {} bytes; expected at most {MAX_BLOCK}", comments.len())));
+            return Err(Error::invalid(format!(
+                "the text tags have {} bytes; expected at most {MAX_BLOCK}",
+                comments.len()
+            )));
         }
         let mut blocks = vec![(4, comments)];
         for picture in &self.pictures {
@@ -278,7 +290,11 @@ impl Tags {
         }
         let mut id3 = Id3v2Tag::from(tag);
         for (name, text) in unknown {
-            id3.insert(Frame::UserText(ExtendedTextFrame::new(TextEncoding::UTF8, name.to_ascii_uppercase(), text.to_string())));
+            id3.insert(Frame::UserText(ExtendedTextFrame::new(
+                TextEncoding::UTF8,
+                name.to_ascii_uppercase(),
+                text.to_string(),
+            )));
         }
         let mut bytes = Vec::new();
         if !id3.is_empty() {

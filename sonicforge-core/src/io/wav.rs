@@ -45,7 +45,13 @@ pub(crate) struct WavEncoder<S: Sink> {
 }
 
 impl<S: Sink> WavEncoder<S> {
-    pub(crate) fn new(mut sink: S, sample_rate: u32, channels: usize, format: SampleFormat, tags: &Tags) -> Result<Self> {
+    pub(crate) fn new(
+        mut sink: S,
+        sample_rate: u32,
+        channels: usize,
+        format: SampleFormat,
+        tags: &Tags,
+    ) -> Result<Self> {
         let bits = format.bits() as u16;
         let bytes_per_frame = channels as u16 * bits / 8;
         let tag = if format == SampleFormat::Float32 { FORMAT_FLOAT } else { FORMAT_PCM };
@@ -97,13 +103,16 @@ impl<S: Sink> WavEncoder<S> {
         self.bytes.resize(frames * channels * width, 0);
         for c in 0..channels {
             let samples = block.channel(c).iter();
-            let places = self.bytes.chunks_exact_mut(channels * width).map(|frame| &mut frame[c * width..(c + 1) * width]);
+            let places =
+                self.bytes.chunks_exact_mut(channels * width).map(|frame| &mut frame[c * width..(c + 1) * width]);
             match self.format {
                 SampleFormat::Int16 => {
                     samples.zip(places).for_each(|(x, p)| p.copy_from_slice(&((x * 32_768.0) as i16).to_le_bytes()));
                 }
                 SampleFormat::Int24 => {
-                    samples.zip(places).for_each(|(x, p)| p.copy_from_slice(&((x * 8_388_608.0) as i32).to_le_bytes()[..3]));
+                    samples
+                        .zip(places)
+                        .for_each(|(x, p)| p.copy_from_slice(&((x * 8_388_608.0) as i32).to_le_bytes()[..3]));
                 }
                 SampleFormat::Float32 => samples.zip(places).for_each(|(x, p)| p.copy_from_slice(&x.to_le_bytes())),
             }

@@ -142,7 +142,9 @@ impl<S: Sink> Pipeline<S> {
         };
         let encoder = match container {
             Container::Wav => Encoder::Wav(WavEncoder::new(sink, sample_rate, channels, format, &options.tags)?),
-            Container::Flac => Encoder::Flac(Box::new(FlacEncoder::new(sink, sample_rate, channels, format, &options.tags)?)),
+            Container::Flac => {
+                Encoder::Flac(Box::new(FlacEncoder::new(sink, sample_rate, channels, format, &options.tags)?))
+            }
         };
         Ok(Self { encoder, quantizer, channels })
     }
@@ -328,9 +330,9 @@ pub fn write(path: impl AsRef<Path>, buffer: &AudioBuffer, options: &WriteOption
 
 /// Writes a whole buffer as the bytes of a file. `options.container` must be named.
 pub fn write_bytes(buffer: &AudioBuffer, options: &WriteOptions) -> Result<Vec<u8>> {
-    let container = options
-        .container
-        .ok_or_else(|| Error::invalid("the container is not named; expected one when bytes are written (there is no extension)"))?;
+    let container = options.container.ok_or_else(|| {
+        Error::invalid("the container is not named; expected one when bytes are written (there is no extension)")
+    })?;
     let sink = Cursor::new(Vec::new());
     let mut pipeline = Pipeline::new(sink, container, buffer.sample_rate(), buffer.channels(), options)?;
     write_all(&mut pipeline, buffer)?;

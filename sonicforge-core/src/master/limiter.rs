@@ -39,7 +39,7 @@ pub struct LimiterParams {
 
 impl Default for LimiterParams {
     fn default() -> Self {
-        Self { ceiling_dbtp: -1.0, lookahead_ms: 3.0, release_ms: 40.0, slow_release_ms: 500.0 }
+        Self { ceiling_dbtp: -1.0, lookahead_ms: 2.0, release_ms: 12.0, slow_release_ms: 300.0 }
     }
 }
 

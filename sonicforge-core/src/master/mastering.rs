@@ -32,6 +32,8 @@ use crate::progress::{Progress, Step, check};
 const MAX_RENDERS: u32 = 4;
 /// A render is repeated when it is this far off, though 0.1 is promised.
 const GOOD_ENOUGH_LU: f64 = 0.05;
+/// How far below the ceiling our meter must read, so that no other meter reads an over.
+const SAFE_DB: f64 = 0.01;
 /// Steps of the reduction timeline.
 const MAX_STEPS: usize = 36_000;
 
@@ -341,7 +343,8 @@ fn render_pass(
             after.push(block)
         },
     )?;
-    let limiter = GainReduction { max_db: limiter.max_reduction_db().max(0.0), mean_db: limiter.mean_reduction_db().max(0.0) };
+    let limiter =
+        GainReduction { max_db: limiter.max_reduction_db().max(0.0), mean_db: limiter.mean_reduction_db().max(0.0) };
     Ok(Rendered { after: after.finish(), limiter, trace, chain_trace, latency })
 }
 
@@ -377,15 +380,20 @@ fn run(
     chain.prepare(Spec { sample_rate: rate, channels, max_frames: piece_frames(rate) })?;
     let mut envelope = Envelope::new(rate, channels);
     let chain_latency = chain.latency();
-    pass(source, chain_latency, &mut span, |block| chain.process(block), |block| {
-        envelope.push(block);
-        Ok(())
-    })?;
+    pass(
+        source,
+        chain_latency,
+        &mut span,
+        |block| chain.process(block),
+        |block| {
+            envelope.push(block);
+            Ok(())
+        },
+    )?;
     envelope.finish();
     let target = &plan.target;
-    let solve = |correction| {
-        envelope.solve(&plan.limiter, target.loudness_lufs, correction, plan.max_gain_reduction_db)
-    };
+    let solve =
+        |correction| envelope.solve(&plan.limiter, target.loudness_lufs, correction, plan.max_gain_reduction_db);
     // Render, until both numbers are good.
     let (mut correction, mut trim_db) = (0.0, 0.0);
     let mut from = 0.5;
@@ -404,11 +412,11 @@ fn run(
             (Some(s), Some(loudness)) if s.within_budget => loudness - target.loudness_lufs,
             _ => 0.0,
         };
-        if (over <= 0.0 && off.abs() <= GOOD_ENOUGH_LU) || passes == 2 + MAX_RENDERS {
+        if (over <= -SAFE_DB && off.abs() <= GOOD_ENOUGH_LU) || passes == 2 + MAX_RENDERS {
             break;
         }
-        if over > 0.0 {
-            trim_db += over + 0.005;
+        if over > -SAFE_DB {
+            trim_db += over + 2.0 * SAFE_DB;
         }
         if off.abs() > 0.5 * GOOD_ENOUGH_LU {
             correction -= off;
@@ -416,17 +424,21 @@ fn run(
     }
     check(span.progress, "mastering", Step::new("done", 1.0))?;
     let within_budget = solution.is_some_and(|s| s.within_budget);
-    let needed_db = solution.map_or(0.0, |s| {
-        (s.needed_db + envelope.peak_db() - plan.limiter.ceiling_dbtp).max(0.0)
-    });
-    Ok(make_report(plan, before, done, &mut chain, Found {
-        drive_db: solution.map_or(0.0, |s| s.drive_db),
-        within_budget,
-        measurable: solution.is_some(),
-        needed_db,
-        passes,
-        rate,
-    }))
+    let needed_db = solution.map_or(0.0, |s| (s.needed_db + envelope.peak_db() - plan.limiter.ceiling_dbtp).max(0.0));
+    Ok(make_report(
+        plan,
+        before,
+        done,
+        &mut chain,
+        Found {
+            drive_db: solution.map_or(0.0, |s| s.drive_db),
+            within_budget,
+            measurable: solution.is_some(),
+            needed_db,
+            passes,
+            rate,
+        },
+    ))
 }
 
 struct Found {
@@ -441,9 +453,8 @@ struct Found {
 fn make_report(plan: &Plan, before: Analysis, done: Rendered, chain: &mut MasteringChain, found: Found) -> Report {
     let target = &plan.target;
     let Rendered { after, limiter, trace, chain_trace, latency } = done;
-    let loudness_reached = after
-        .integrated_lufs
-        .is_some_and(|l| (l - target.loudness_lufs).abs() <= LOUDNESS_TOLERANCE_LU);
+    let loudness_reached =
+        after.integrated_lufs.is_some_and(|l| (l - target.loudness_lufs).abs() <= LOUDNESS_TOLERANCE_LU);
     let ceiling_met = after.true_peak_dbtp.is_none_or(|p| p <= target.ceiling_dbtp);
     let mut why = Vec::new();
     if !loudness_reached {
@@ -583,7 +594,8 @@ fn render_buffer(
     target.validate()?;
     check_channels(audio.channels())?;
     let mut source = BufferSource { buffer: audio, at: 0 };
-    let mut sink = BufferSink { buffer: AudioBuffer::new(audio.sample_rate(), audio.channels(), audio.frames())?, at: 0 };
+    let mut sink =
+        BufferSink { buffer: AudioBuffer::new(audio.sample_rate(), audio.channels(), audio.frames())?, at: 0 };
     let report = run(plan, target, &mut source, &mut sink, progress)?;
     Ok((sink.buffer, report))
 }

@@ -87,8 +87,8 @@ impl Plan {
 
     /// Reads JSON. Unknown fields, wrong types and values out of range are errors.
     pub fn from_json(text: &str) -> Result<Self> {
-        let plan: Self =
-            serde_json::from_str(text).map_err(|e| Error::Format(format!("plan is not valid JSON of its schema: {e}")))?;
+        let plan: Self = serde_json::from_str(text)
+            .map_err(|e| Error::Format(format!("plan is not valid JSON of its schema: {e}")))?;
         plan.validate()?;
         Ok(plan)
     }
@@ -266,7 +266,13 @@ fn width(heard: &Analysis, notes: &mut Vec<String>) -> Option<Module> {
     let bass: f64 = heard.side_third_octave.iter().filter(|b| b.center_hz < 110.0).map(power).sum();
     let all: f64 = heard.side_third_octave.iter().map(power).sum();
     let mono_below_hz = if bass > 0.2 * all { 110.0 } else { 0.0 };
-    let width = if side < 0.03 { 1.15 } else if side > 0.45 { 0.9 } else { 1.0 };
+    let width = if side < 0.03 {
+        1.15
+    } else if side > 0.45 {
+        0.9
+    } else {
+        1.0
+    };
     if mono_below_hz == 0.0 && width == 1.0 {
         return None;
     }

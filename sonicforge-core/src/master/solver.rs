@@ -18,6 +18,8 @@ use crate::master::limiter::{LimiterParams, MARGIN_DB, Release, windows};
 use crate::units::{db_to_gain, gain_to_db};
 
 const GROUP: usize = 16;
+/// By how many groups the peaks lag behind the energies.
+const LAG: usize = LOOK_BEHIND / GROUP;
 const MAX_GROUPS: usize = 4 << 20;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,7 +43,7 @@ pub(crate) struct Envelope {
     pending: [[f64; QUANTUM]; 2],
     filled: usize,
     /// Groups whose energy is known but whose peak is not yet.
-    energies: [f32; QUANTUM / GROUP],
+    energies: [f32; LAG],
     merged: usize,
 }
 
@@ -56,7 +58,7 @@ impl Envelope {
             peaks: PeakBetween::default(),
             pending: [[0.0; QUANTUM]; 2],
             filled: 0,
-            energies: [0.0; QUANTUM / GROUP],
+            energies: [0.0; LAG],
             merged: 0,
         }
     }
@@ -83,14 +85,10 @@ impl Envelope {
         self.filled = 0;
         let mut peaks = [0.0; QUANTUM];
         self.peaks.process(&self.pending[..self.channels], 0.0, &mut peaks);
-        // The peaks lag by one group exactly.
-        const { assert!(LOOK_BEHIND == GROUP) };
         let weight = channel_weights(self.channels)[0];
         for g in 0..QUANTUM / GROUP {
             let peak = peaks[g * GROUP..(g + 1) * GROUP].iter().fold(0.0f32, |m, &p| m.max(p));
-            let energy = if g == 0 { self.energies[QUANTUM / GROUP - 1] } else { self.energies[g - 1] };
-            // `energies` holds the last quantum's tail at g = 0 and this quantum's groups after that.
-            self.add(Group { peak, energy });
+            self.add(Group { peak, energy: self.energies[0] });
             let mut sums = [0.0; 2];
             let mut lanes = [[0.0f32; GROUP]; 2];
             for c in 0..2 {
@@ -101,7 +99,8 @@ impl Envelope {
             }
             self.k_weighting.add_energy(&lanes[0], &lanes[1], &mut sums);
             let sum = if self.channels == 1 { sums[0] } else { sums[0] + sums[1] };
-            self.energies[g] = (weight * sum) as f32;
+            self.energies.rotate_left(1);
+            self.energies[LAG - 1] = (weight * sum) as f32;
         }
         self.k_weighting.flush();
     }
