@@ -240,6 +240,8 @@ export class Analysis extends Document {
   /** Samples that were NaN or infinite. */
   readonly nonFiniteSamples: number
   readonly timeline: Timeline
+  /** As a picture: one self-contained SVG. */
+  svg(): string
 }
 
 /** Values at equal steps. */
@@ -294,6 +296,8 @@ declare abstract class Processor {
   prepare(spec: Spec): this
   /** Works on the next frames in place, one Float32Array per channel, and hands the block back. Synchronous, for real time. */
   process<T extends readonly Float32Array[]>(block: T): T
+  /** What is still inside at the end of a stream: the last `latency` frames. */
+  flush(): Float32Array[]
   /** Forgets the past; parameters stay. */
   reset(): void
   /** By how many frames the output lags. The tail is drawn out by that many silent frames. */
@@ -479,8 +483,8 @@ export class Target {
   static named(name: string): Target
   /** All named targets. */
   static all(): Target[]
-  /** −40 to −5 LUFS, −20 to 0 dBTP. */
-  static custom(loudnessLufs: number, ceilingDbtp: number): Target
+  /** −40 to −5 LUFS, −20 to 0 dBTP (−1 unless given). */
+  static custom(loudnessLufs: number, ceilingDbtp?: number): Target
   name: string
   /** Integrated loudness. */
   loudnessLufs: number
@@ -550,8 +554,8 @@ export class Report extends Document {
   readonly schema: number
   readonly target: Target | { name: string; loudnessLufs: number; ceilingDbtp: number }
   readonly plan: Omit<Plan, keyof Document | 'render' | 'renderFile'>
-  readonly before: Omit<Analysis, keyof Document>
-  readonly after: Omit<Analysis, keyof Document>
+  readonly before: Omit<Analysis, keyof Document | 'svg'>
+  readonly after: Omit<Analysis, keyof Document | 'svg'>
   /** Gain into the limiter. */
   readonly driveDb: number
   /** Within ±0.1 LU of the target, measured on the output. */
@@ -573,10 +577,14 @@ export class Report extends Document {
   readonly timeline: ReductionTimeline
   /** A few lines for people. */
   summary(): string
+  /** As a picture: one self-contained SVG. */
+  svg(): string
+  /** As a page: one self-contained HTML. */
+  html(): string
 }
 
-/** Plans how to bring a sound to a target. */
-export function plan(audio: AudioBuffer, options?: MasterOptions): Promise<Plan>
+/** Plans how to bring a sound, or what was measured of it, to a target. */
+export function plan(audio: AudioBuffer | Analysis, options?: MasterOptions): Promise<Plan>
 /** Masters a sound: plan, render, report. */
 export function master(audio: AudioBuffer, options?: MasterOptions): Promise<Mastered>
 /** Masters a file into a file, with its tags and cover art, in memory that does not grow with its length. */
