@@ -2,7 +2,7 @@
 #
 #   make demo [TRACK=song.flac] [TARGET=spotify]   masters a track (or a short piece of our own) into demo-out/
 #   make test                                      the suites of all three languages
-#   make lint bench docs wheels fuzz clean
+#   make lint bench bench-peers docs wheels fuzz clean
 
 # One target triple and one profile for cargo, maturin and napi: the core is compiled once for all of them.
 export CARGO_BUILD_TARGET ?= $(shell rustc --print host-tuple)
@@ -20,7 +20,7 @@ TRACK ?=
 TARGET ?= spotify
 
 .PHONY: demo test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
-        bench docs wheels fuzz clean
+        bench bench-peers docs wheels fuzz clean
 
 test: test-rust test-python test-node
 	@echo "all suites passed"
@@ -69,6 +69,25 @@ lint-licenses: $(READY)
 
 bench:
 	cargo bench -p sonicforge-benches
+
+# The same work through ffmpeg, sox, pedalboard and others, on a folder of music that you name (see benches/peers/README.md).
+MUSIC ?=
+PEERS := .venv-peers/bin/python
+
+bench-peers: .venv-peers/ready
+	$(if $(MUSIC),,$(error say where the music is: make bench-peers MUSIC=folder))
+	cargo build --release -p sonicforge-benches --bin peers
+	$(PEERS) benches/peers/judge.py --self-test
+	$(PEERS) benches/peers/corpus.py --music "$(MUSIC)"
+	$(PEERS) benches/peers/limiter.py
+	$(PEERS) benches/peers/quality.py
+	$(PEERS) benches/peers/speed.py
+	$(PEERS) benches/peers/targets.py --targets=-14,-16
+
+.venv-peers/ready: benches/peers/requirements.txt
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
+	touch .venv-peers/ready
 
 docs: $(READY)
 	cargo doc -p sonicforge-core --no-deps --features $(FEATURES)

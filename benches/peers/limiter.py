@@ -6,6 +6,7 @@ and at that point loudness and residual (what is not the input, after a gain mat
 
     python benches/peers/limiter.py [--work DIR] [--tracks 6] [--pushes 3,6,10] [--only ours,dpl]
                                     [--out limiter] [--keep-inputs DIR]
+                                    [--command 'name=program {in} {out} {ceiling}']
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import pathlib
+import shlex
 import tempfile
 from collections.abc import Callable
 
@@ -78,6 +80,17 @@ def own(mode: str) -> Limiter:
     return call
 
 
+def named(line: str) -> Limiter:
+    """Any program, by its command line."""
+
+    def call(audio: np.ndarray, rate: int, ceiling: float) -> np.ndarray:
+        return through_files(
+            lambda a, b, _: [w.format(**{"in": a, "out": b, "ceiling": ceiling}) for w in shlex.split(line)]
+        )(audio, rate)
+
+    return call
+
+
 def contestants() -> dict[str, Limiter]:
     """Everybody who is here."""
     found: dict[str, Limiter] = {
@@ -138,11 +151,13 @@ def main() -> None:
     parser.add_argument("--pushes", default="3,6,10", help="dB over the ceiling (default 3,6,10)")
     parser.add_argument("--only", default="", help="part of the names of those to run, comma separated")
     parser.add_argument("--out", type=pathlib.Path, help="writes OUT.json and OUT.md (default WORK/limiter)")
+    parser.add_argument("--command", action="append", default=[], help="NAME=a program with {in}, {out} (float WAV) and {ceiling} in its line")
     parser.add_argument("--keep-inputs", type=pathlib.Path, help="leaves the pushed tracks there as float WAV")
     options = parser.parse_args()
     out = options.out or options.work / "limiter"
     wanted = [w for w in options.only.split(",") if w]
     limiters = {n: f for n, f in contestants().items() if not wanted or any(w.lower() in n.lower() for w in wanted)}
+    limiters |= {name: named(line) for name, line in (c.split("=", 1) for c in options.command)}
     rows: list[dict] = []
     for entry in load(options.work)[: options.tracks]:
         whole, rate = read(entry["path"])

@@ -32,10 +32,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 # Four bands at 120, 1200 and 6000 Hz, gentle: about 2:1 above −24 dB.
 _CURVE = "-70/-70,-24/-24,0/-12"
-MCOMPAND_FFMPEG = "mcompand=" + " | ".join(f"0.010,0.150 6 {_CURVE} {hz}" for hz in (120, 1200, 6000, 22000))
+MCOMPAND_FFMPEG = "mcompand='" + " | ".join(f"0.010,0.150 6 {_CURVE} {hz}" for hz in (120, 1200, 6000, 22000)) + "'"
 MCOMPAND_SOX = ["mcompand", f"0.010,0.150 6:{_CURVE.replace('/', ',')}", "120", f"0.010,0.150 6:{_CURVE.replace('/', ',')}", "1200",
                 f"0.010,0.150 6:{_CURVE.replace('/', ',')}", "6000", f"0.010,0.150 6:{_CURVE.replace('/', ',')}"]  # fmt: skip
-COLOUR = f"deesser,{MCOMPAND_FFMPEG},aexciter,extrastereo=m=1.2"
+COLOUR = f"deesser=i=0.5,{MCOMPAND_FFMPEG},aexciter,extrastereo=m=1.2"
 
 Item = tuple[str, Callable[[], dict]]
 
@@ -224,7 +224,7 @@ def groups(files: dict[str, pathlib.Path], work: pathlib.Path, notes: dict) -> d
         ("pedalboard, 5 bands", python_kernel("pedalboard-eq5", loud)),
     ] + ([("SonicForge Equalizer, 5 bands", kernel("equalizer", loud))] if ours_here else [])
     for name, graph, own in (
-        ("de-esser", "deesser", "de_esser"), ("exciter", "aexciter", "exciter"), ("widener", "extrastereo=m=1.2", "widener"),
+        ("de-esser", "deesser=i=0.5", "de_esser"), ("exciter", "aexciter", "exciter"), ("widener", "extrastereo=m=1.2", "widener"),
     ):  # fmt: skip
         found[name] = [(f"ffmpeg {graph}", filters(loud, graph))] + ([(f"SonicForge {own}", kernel(own, loud))] if ours_here else [])
     found["glue"] = [

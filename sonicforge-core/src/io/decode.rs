@@ -31,7 +31,7 @@ use crate::io::tags::Tags;
 use crate::io::{mp4, rf64};
 
 /// What a file says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct FileInfo {
     /// Frames per second, in Hz.

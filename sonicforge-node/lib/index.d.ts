@@ -1,0 +1,614 @@
+/**
+ * SonicForge: audio files in and out, measurement, and mastering to a loudness target.
+ *
+ * ```js
+ * import { AudioBuffer, master } from 'sonicforge'
+ *
+ * const { audio, report } = await master(await AudioBuffer.read('song.flac'), { target: 'spotify' })
+ * await audio.write('song-mastered.wav')
+ * console.log(report.summary())
+ * ```
+ *
+ * Argument faults are a `TypeError` or `RangeError`, everything else a {@link SonicForgeError}; all carry a `code`.
+ * @packageDocumentation
+ */
+
+/** The version of the library, the same in all three languages. */
+export const version: string
+
+/** The codes of the library's errors. */
+export type ErrorCode =
+  | 'SF_INVALID_ARGUMENT'
+  | 'SF_IO'
+  | 'SF_FORMAT'
+  | 'SF_MODEL'
+  | 'SF_UNSUPPORTED'
+  | 'SF_STORE'
+  | 'SF_CANCELLED'
+  | 'SF_INTERNAL'
+
+/** An error of the library. */
+export class SonicForgeError extends Error {
+  constructor(message: string, code: ErrorCode, options?: ErrorOptions)
+  readonly name: 'SonicForgeError'
+  /** Stable, for programs; the message is for people. */
+  readonly code: ErrorCode
+}
+
+/** One piece of news of a long call. */
+export interface Step {
+  /** What is being done: `"analyze"`, `"measure"`, `"render"` … */
+  stage: string
+  /** Share of the whole call that is done, 0 to 1, never falling. */
+  fraction: number
+}
+
+/** What every long call takes. Long calls run on libuv's pool (`UV_THREADPOOL_SIZE`, 4 unless set). */
+export interface CallOptions {
+  /** Stops the call: its promise rejects with `signal.reason`. */
+  signal?: AbortSignal | undefined
+  /** Hears how far the call is, some 30 times a second at most. What it throws stops the call and is its rejection. */
+  onProgress?: ((step: Step) => unknown) | undefined
+}
+
+/** What a sound is made of. */
+export interface Format {
+  /** In Hz, 8 000 to 384 000. */
+  sampleRate: number
+  /** 1 to 8. */
+  channels: number
+}
+
+/** How a file is written. */
+export interface WriteOptions extends CallOptions {
+  /** Told by the extension of the path unless given. */
+  container?: 'wav' | 'flac' | undefined
+  /** `"int24"` unless given; FLAC takes `"int16"` and `"int24"`. */
+  sampleFormat?: 'int16' | 'int24' | 'float32' | undefined
+  /** Noise that hides the rounding when bits are dropped; `"tpdf"` unless given. */
+  dither?: 'none' | 'tpdf' | 'shaped' | undefined
+  /** Of the dither: the same seed gives the same file. 0 unless given. */
+  seed?: number | undefined
+  /** A file whose tags and cover art are copied. */
+  tagsFrom?: string | URL | undefined
+}
+
+/** What a file says about itself. */
+export interface FileInfo {
+  sampleRate: number
+  channels: number
+  /** `null` when only decoding would tell. */
+  frames: number | null
+  /** `"wav"`, `"flac"` … */
+  format: string
+  codec: string
+  bitsPerSample: number | null
+}
+
+/** Reads what a file says about itself, without decoding it. */
+export function info(path: string | URL, options?: CallOptions): Promise<FileInfo>
+
+/**
+ * Planar float samples, 1.0 being full scale, and their sample rate. The samples lie in one Float32Array, channel after
+ * channel. Every method that edits gives back a new buffer.
+ */
+export class AudioBuffer {
+  /** Takes planar samples without copying them: the buffer and the array share their memory. */
+  constructor(samples: Float32Array, options: { sampleRate: number; channels?: number | undefined })
+
+  /** Decodes a file: WAV, AIFF, FLAC, MP3, Ogg Vorbis, Opus, AAC, ALAC. */
+  static read(path: string | URL, options?: CallOptions): Promise<AudioBuffer>
+  /** Decodes a file in memory; the format is told by its content. */
+  static readBytes(bytes: Uint8Array | ArrayBuffer, options?: CallOptions): Promise<AudioBuffer>
+  /** Takes planar samples without copying them. */
+  static fromPlanar(samples: Float32Array, options: { sampleRate: number; channels?: number | undefined }): AudioBuffer
+  /** Copies samples that lie frame after frame (L R L R …). */
+  static fromInterleaved(samples: Float32Array, options: Format): AudioBuffer
+  /** Copies one array per channel; all must be of one length. */
+  static fromChannels(channels: readonly Float32Array[], options: { sampleRate: number }): AudioBuffer
+
+  /** All samples, channel after channel. Not a copy: what is written into it changes the buffer. */
+  readonly samples: Float32Array
+  /** Frames per second, in Hz. */
+  readonly sampleRate: number
+  readonly channels: number
+  /** A frame is one sample of every channel. */
+  readonly frames: number
+  /** Length in seconds. */
+  readonly seconds: number
+
+  /** One channel. Not a copy. */
+  channel(index: number): Float32Array
+  /** A copy of the samples, frame after frame. */
+  interleaved(): Float32Array
+  /** A buffer with samples of its own. */
+  copy(): AudioBuffer
+
+  /** Writes a WAV or FLAC file under a temporary name and renames it when it is whole. */
+  write(path: string | URL, options?: WriteOptions): Promise<void>
+  /** The bytes of a WAV or FLAC file. */
+  writeBytes(options: WriteOptions & { container: 'wav' | 'flac' }): Promise<Buffer>
+
+  /** The same sound at another sample rate in Hz. */
+  resample(sampleRate: number, options?: CallOptions): Promise<AudioBuffer>
+  /** The part from `startS` to `endS` (the end unless given), in seconds. */
+  trim(startS: number, endS?: number): AudioBuffer
+  /** Rises from silence over the first `seconds`. */
+  fadeIn(seconds: number): AudioBuffer
+  /** Falls to silence over the last `seconds`. */
+  fadeOut(seconds: number): AudioBuffer
+  /** The sum with `other`, which is changed by `gainDb` (0 unless given). */
+  mix(other: AudioBuffer, gainDb?: number): AudioBuffer
+  toMono(): AudioBuffer
+  toStereo(): AudioBuffer
+  applyGain(gainDb: number): AudioBuffer
+  /** The loudest sample at `dbfs` (−1 unless given). */
+  normalizePeak(dbfs?: number): AudioBuffer
+}
+
+/** A result or a plan: plain fields in camelCase, and the JSON text that Rust, Python and files share. */
+declare abstract class Document {
+  /** The JSON text that the other languages read and write: keys in snake_case. */
+  toJson(): string
+}
+
+/** Decodes a file block by block, so that it need not fit in memory: `for await (const block of await Reader.open(path))`. */
+export class Reader {
+  private constructor()
+  static open(path: string | URL, options?: CallOptions): Promise<Reader>
+  readonly info: FileInfo
+  /** The next frames (65 536 unless given): fewer at the end of the sound, none after it. */
+  read(frames?: number, options?: CallOptions): Promise<AudioBuffer>
+  /** Goes back to the first frame. */
+  rewind(options?: CallOptions): Promise<void>
+  /** Lets go of the file. Iterating does so at the end. */
+  close(): Promise<void>
+  [Symbol.asyncIterator](): AsyncGenerator<AudioBuffer, void, void>
+}
+
+/** Encodes a file block by block. It bears a temporary name until it is finished. */
+export class Writer {
+  private constructor()
+  static create(path: string | URL, options: Format & WriteOptions): Promise<Writer>
+  /** Appends the next frames. The block may be written to as soon as this returns. */
+  write(block: AudioBuffer | readonly Float32Array[], options?: CallOptions): Promise<void>
+  /** Completes the file and gives it its name. */
+  finish(): Promise<void>
+  /** Throws away what was written. */
+  discard(): Promise<void>
+}
+
+/** A picture in a file, such as a cover. */
+export interface Picture {
+  /** What it shows, as ID3 and FLAC number it: 3 is the front cover. */
+  kind: number
+  mimeType: string
+  description: string
+  data: Buffer
+}
+
+/** Text tags and pictures of a file. Names are those of Vorbis comments, in lower case. */
+export class Tags {
+  constructor(fields: { texts: [name: string, text: string][]; pictures: Picture[] })
+  /** A name may come more than once. */
+  texts: [name: string, text: string][]
+  pictures: Picture[]
+  /** The first text of this name, whatever its case; `null` when there is none. */
+  get(name: string): string | null
+}
+
+/** Reads the tags of a file. */
+export function tags(path: string | URL, options?: CallOptions): Promise<Tags>
+
+/** The level of one band of a spectrum. */
+export interface BandLevel {
+  /** Nominal centre in Hz. */
+  centerHz: number
+  levelDb: number
+}
+
+/** What was measured of one sound; `null` where there was nothing to measure (silence, too short). */
+export class Analysis extends Document {
+  static fromJson(text: string): Analysis
+  readonly schema: number
+  readonly sampleRate: number
+  readonly channels: number
+  readonly frames: number
+  readonly seconds: number
+  /** Gated programme loudness of BS.1770-4. */
+  readonly integratedLufs: number | null
+  readonly momentaryMaxLufs: number | null
+  readonly shortTermMaxLufs: number | null
+  readonly loudnessRangeLu: number | null
+  readonly truePeakDbtp: number | null
+  readonly samplePeakDbfs: number | null
+  readonly rmsDbfs: number | null
+  /** True peak minus integrated loudness. */
+  readonly plrLu: number | null
+  /** Sample peak minus RMS. */
+  readonly crestDb: number | null
+  readonly thirdOctave: BandLevel[]
+  /** The same of the side signal; empty unless there are two channels. */
+  readonly sideThirdOctave: BandLevel[]
+  readonly centroidHz: number | null
+  /** Of left and right, −1 to 1. */
+  readonly correlation: number | null
+  /** Side energy as a share of all, 0 (mono) to 1. */
+  readonly width: number | null
+  readonly dcOffset: number[]
+  readonly clippedSamples: number
+  /** Samples that were NaN or infinite. */
+  readonly nonFiniteSamples: number
+  readonly timeline: Timeline
+  /** As a picture: one self-contained SVG. */
+  svg(): string
+}
+
+/** Values at equal steps. */
+export interface Timeline {
+  /** Length of a step in seconds. */
+  stepS: number
+  momentaryLufs: (number | null)[]
+  shortTermLufs: (number | null)[]
+  minimum: number[]
+  maximum: number[]
+}
+
+/** Measures a whole sound. */
+export function analyze(audio: AudioBuffer, options?: CallOptions): Promise<Analysis>
+
+/** What a meter on a screen shows. */
+export interface Live {
+  /** Frames measured so far; some hundred may be waiting. */
+  frames: number
+  /** Of the last 400 ms. */
+  momentaryLufs: number | null
+  /** Of the last 3 s. */
+  shortTermLufs: number | null
+  integratedLufs: number | null
+  truePeakDbtp: number | null
+}
+
+/** Measures block by block; the result equals that of {@link analyze} to the bit, whatever the block size. */
+export class Analyzer {
+  constructor(options: Format)
+  /** Listens to the next frames: a buffer, or one Float32Array per channel. */
+  push(block: AudioBuffer | readonly Float32Array[]): void
+  /** What can be said so far; ask some ten times a second. */
+  current(): Live
+  /** The measurement. The analyzer is used up. */
+  finish(): Analysis
+}
+
+/** What a processor is going to run at. */
+export interface Spec {
+  /** In Hz, 8 000 to 384 000. */
+  sampleRate: number
+  /** 1 or 2; 2 unless given. */
+  channels?: number | undefined
+  /** The longest block that is processed at once, 8 192 unless given; longer ones are cut. */
+  maxFrames?: number | undefined
+}
+
+/** A sound in, a sound out, in place: {@link prepare} once, then {@link process} blocks of any length. */
+declare abstract class Processor {
+  /** Gets ready, forgetting the past. */
+  prepare(spec: Spec): this
+  /** Works on the next frames in place, one Float32Array per channel, and hands the block back. Synchronous, for real time. */
+  process<T extends readonly Float32Array[]>(block: T): T
+  /** What is still inside at the end of a stream: the last `latency` frames. */
+  flush(): Float32Array[]
+  /** Forgets the past; parameters stay. */
+  reset(): void
+  /** By how many frames the output lags. The tail is drawn out by that many silent frames. */
+  readonly latency: number
+  /** Samples that were NaN or infinite, since `prepare` or `reset`; they were taken as 0. */
+  readonly nonFiniteSamples: number
+  /** A whole sound through a fresh processor with the same parameters, its latency compensated. */
+  render(audio: AudioBuffer, options?: CallOptions): Promise<AudioBuffer>
+}
+
+declare abstract class Stage<Params> extends Processor {
+  constructor(params?: Partial<Params>)
+  /** The parameters, all of them. */
+  readonly params: Params
+  /** Glides to other parameters; those that are not named stay. */
+  setParams(params: Partial<Params>): void
+}
+
+export interface GainParams {
+  /** −200 to 200; 0 is neutral. */
+  gainDb: number
+}
+/** Multiplies. */
+export class Gain extends Stage<GainParams> {}
+
+export interface EqualizerBand {
+  kind?: 'peak' | 'low_shelf' | 'high_shelf' | 'high_pass' | 'low_pass' | 'notch'
+  /** Centre or corner, 10 to 192 000. */
+  frequencyHz?: number
+  /** −30 to 30; 0 is neutral for peaks and shelves, unused by cuts. */
+  gainDb?: number
+  /** 0.1 to 40; 0.707 is Butterworth for cuts and shelves. */
+  q?: number
+}
+export interface EqualizerParams {
+  /** Up to 32, in series. None is neutral. */
+  bands: EqualizerBand[]
+}
+/** Parametric: peaks, shelves and cuts. */
+export class Equalizer extends Stage<EqualizerParams> {}
+
+export interface DeEsserParams {
+  /** Corner of the shelf and of the listener, 2 000 to 16 000. */
+  frequencyHz: number
+  /** Level above which the upper band can be sibilant, −80 to 0. */
+  thresholdDb: number
+  /** The upper band re the whole sound above which it is sibilant, −40 to 0. */
+  relativeDb: number
+  /** 1 to 20; 1 is neutral. */
+  ratio: number
+  /** 0 to 24; 0 is neutral. */
+  maxReductionDb: number
+  attackMs: number
+  releaseMs: number
+}
+/** A dynamic shelf that leaves alone what is not sibilant. */
+export class DeEsser extends Stage<DeEsserParams> {}
+
+export interface BandParams {
+  /** Peak level above which the band is turned down, −80 to 0. */
+  thresholdDb?: number
+  /** 1 to 20; 1 does nothing. */
+  ratio?: number
+  /** 0 to 24. */
+  kneeDb?: number
+  attackMs?: number
+  releaseMs?: number
+  /** After a long loud passage; 0 is off. */
+  slowReleaseMs?: number
+  /** −24 to 24. */
+  makeupDb?: number
+}
+export interface MultibandParams {
+  /** One to five rising corners. */
+  crossoversHz: number[]
+  /** One band more than there are corners. */
+  bands: BandParams[]
+}
+/** A compressor of 2 to 6 bands whose sum is flat. */
+export class Multiband extends Stage<MultibandParams> {}
+
+export interface ExciterParams {
+  /** Corner of the band that is excited, 500 to 16 000. */
+  frequencyHz: number
+  /** Second harmonic re the band, −60 (off) to 0. */
+  evenDb: number
+  /** Third harmonic re the band, −60 (off) to 0. */
+  oddDb: number
+}
+/** Harmonics without aliases. */
+export class Exciter extends Stage<ExciterParams> {}
+
+export interface WidenerParams {
+  /** Gain of the side, 0 (mono) to 3; 1 leaves it alone. */
+  width: number
+  /** Below this the side is taken out, 0 (off) to 500. */
+  monoBelowHz: number
+  /** How much of a decorrelated mid becomes the side, 0 (off) to 1. */
+  decorrelation: number
+}
+/** Touches only the side: the mono fold-down stays. */
+export class Widener extends Stage<WidenerParams> {}
+
+export interface GlueParams {
+  /** −80 to 0. */
+  thresholdDb: number
+  /** 1 to 20; 1 does nothing. */
+  ratio: number
+  kneeDb: number
+  attackMs: number
+  releaseMs: number
+  slowReleaseMs: number
+  /** Corner of the high-pass it listens through, 10 to 500. */
+  sidechainHz: number
+  makeupDb: number
+}
+/** A compressor over the whole mix. */
+export class Glue extends Stage<GlueParams> {}
+
+export interface LimiterParams {
+  /** True peak that is not exceeded, −30 to 0. */
+  ceilingDbtp: number
+  /** How far ahead it looks, 0.5 to 20. */
+  lookaheadMs: number
+  releaseMs: number
+  slowReleaseMs: number
+}
+/** A true-peak limiter. */
+export class Limiter extends Stage<LimiterParams> {}
+
+/** One module of a preset. Values are spelled as in preset files; keys may be too. */
+export type Module =
+  | ({ type: 'gain' } & Partial<GainParams>)
+  | ({ type: 'equalizer' } & Partial<EqualizerParams>)
+  | ({ type: 'de_esser' } & Partial<DeEsserParams>)
+  | ({ type: 'multiband' } & Partial<MultibandParams>)
+  | ({ type: 'exciter' } & Partial<ExciterParams>)
+  | ({ type: 'widener' } & Partial<WidenerParams>)
+  | ({ type: 'glue' } & Partial<GlueParams>)
+  | ({ type: 'limiter' } & Partial<LimiterParams>)
+  | ({ type: 'chain' } & Partial<PresetFields>)
+
+/** The fields of a preset. */
+export interface PresetFields {
+  schema: number
+  name: string
+  modules: Module[]
+}
+
+/** A chain as data: its modules in order. */
+export class Preset extends Document implements PresetFields {
+  constructor(fields: Partial<PresetFields>)
+  /** One that comes with the library. */
+  static named(name: string): Preset
+  /** The names of those. */
+  static names(): string[]
+  static fromJson(text: string): Preset
+  static fromToml(text: string): Preset
+  /** Reads a JSON or TOML file. */
+  static load(path: string | URL, options?: CallOptions): Promise<Preset>
+  /** Writes a JSON or TOML file, by its extension. */
+  save(path: string | URL, options?: CallOptions): Promise<void>
+  toToml(): string
+  schema: number
+  name: string
+  modules: Module[]
+}
+
+/** Several processors in order. The order is data. */
+export class MasteringChain extends Processor {
+  /** From a preset, the name of one, or modules: processors, or objects with a `type`. */
+  constructor(preset: Preset | PresetFields | string | readonly (Module | Stage<object>)[])
+  /** The preset as it is now. */
+  readonly preset: Preset
+  /** Glides to other parameters of one module; its type stays. */
+  setModule(index: number, module: Module | Stage<object>): void
+}
+
+/** Where a master is to arrive. */
+export class Target {
+  constructor(fields: { name: string; loudnessLufs: number; ceilingDbtp: number })
+  /** `"spotify"`, `"apple"`, `"youtube"`, `"club"`, `"podcast"`, `"broadcast"` … */
+  static named(name: string): Target
+  /** All named targets. */
+  static all(): Target[]
+  /** −40 to −5 LUFS, −20 to 0 dBTP (−1 unless given). */
+  static custom(loudnessLufs: number, ceilingDbtp?: number): Target
+  name: string
+  /** Integrated loudness. */
+  loudnessLufs: number
+  /** Highest true peak. */
+  ceilingDbtp: number
+}
+
+/** A target, its name, or a loudness in LUFS under a ceiling of −1 dBTP. */
+export type TargetLike = Target | { name: string; loudnessLufs: number; ceilingDbtp: number } | string | number
+
+export interface MasterOptions extends CallOptions {
+  /** `"spotify"` unless given. */
+  target?: TargetLike | undefined
+}
+
+export interface MasterFileOptions extends MasterOptions, WriteOptions {}
+
+/** A mastered sound and what came of it. */
+export interface Mastered {
+  audio: AudioBuffer
+  report: Report
+}
+
+/** A chain with physical numbers that a person can read and edit. */
+export class Plan extends Document {
+  static fromJson(text: string): Plan
+  schema: number
+  target: Target | { name: string; loudnessLufs: number; ceilingDbtp: number }
+  /** The chain before the limiter. */
+  chain: PresetFields
+  /** Its ceiling is the target's. */
+  limiter: LimiterParams
+  /** The deepest gain reduction that is allowed for reaching the loudness. */
+  maxGainReductionDb: number
+  /** Why the chain is as it is, in words. */
+  notes: string[]
+  /** Runs the plan. */
+  render(audio: AudioBuffer, options?: CallOptions): Promise<Mastered>
+  /** Runs the plan from a file to a file, in memory that does not grow with its length. */
+  renderFile(input: string | URL, output: string | URL, options?: WriteOptions): Promise<Report>
+}
+
+/** How much gain was taken away, in dB ≥ 0. */
+export interface GainReduction {
+  maxDb: number
+  meanDb: number
+}
+
+export interface BandReduction extends GainReduction {
+  lowHz: number
+  highHz: number
+}
+
+/** Gain reduction at equal steps, in dB ≥ 0. */
+export interface ReductionTimeline {
+  /** Length of a step in seconds. */
+  stepS: number
+  limiterDb: number[]
+  /** Lowest band first. */
+  bandsDb: number[][]
+  deEsserDb: number[]
+}
+
+/** What came of a mastering: before and after, and whether the promise was kept. */
+export class Report extends Document {
+  static fromJson(text: string): Report
+  readonly schema: number
+  readonly target: Target | { name: string; loudnessLufs: number; ceilingDbtp: number }
+  readonly plan: Omit<Plan, keyof Document | 'render' | 'renderFile'>
+  readonly before: Omit<Analysis, keyof Document | 'svg'>
+  readonly after: Omit<Analysis, keyof Document | 'svg'>
+  /** Gain into the limiter. */
+  readonly driveDb: number
+  /** Within ±0.1 LU of the target, measured on the output. */
+  readonly loudnessReached: boolean
+  /** Measured on the output. */
+  readonly ceilingMet: boolean
+  /** Why the promise could not be kept, or `null` when it was. */
+  readonly refusal: string | null
+  readonly neededGainReductionDb: number
+  readonly limiter: GainReduction
+  readonly bands: BandReduction[]
+  readonly deEsser: GainReduction | null
+  readonly glue: GainReduction | null
+  readonly nonFiniteSamples: number
+  readonly latencyFrames: number
+  readonly passes: number
+  /** Brings the original to the loudness of the master. */
+  readonly gainMatchDb: number
+  readonly timeline: ReductionTimeline
+  /** A few lines for people. */
+  summary(): string
+  /** As a picture: one self-contained SVG. */
+  svg(): string
+  /** As a page: one self-contained HTML. */
+  html(): string
+}
+
+/** Plans how to bring a sound, or what was measured of it, to a target. */
+export function plan(audio: AudioBuffer | Analysis, options?: MasterOptions): Promise<Plan>
+/** Masters a sound: plan, render, report. */
+export function master(audio: AudioBuffer, options?: MasterOptions): Promise<Mastered>
+/** Masters a file into a file, with its tags and cover art, in memory that does not grow with its length. */
+export function masterFile(input: string | URL, output: string | URL, options?: MasterFileOptions): Promise<Report>
+/** The original at the loudness of its master, for comparing by ear. */
+export function gainMatched(original: AudioBuffer, report: Report, options?: CallOptions): Promise<AudioBuffer>
+
+/** Named deterministic signals: the same description gives the same samples in Rust, Python and Node. */
+export namespace testing {
+  interface SignalOptions {
+    /** 48 000 unless given. */
+    sampleRate?: number
+    /** 2 unless given. */
+    channels?: number
+    /** 1 unless given. */
+    seconds?: number
+  }
+  function signal(kind: 'silence', options?: SignalOptions): AudioBuffer
+  function signal(kind: 'sine', options: SignalOptions & { frequencyHz: number; levelDbfs: number; phaseDeg?: number }): AudioBuffer
+  function signal(kind: 'sweep', options: SignalOptions & { fromHz: number; toHz: number; levelDbfs: number }): AudioBuffer
+  function signal(kind: 'noise', options: SignalOptions & { levelDbfs: number; seed: number }): AudioBuffer
+  function signal(kind: 'impulse', options: SignalOptions & { at: number }): AudioBuffer
+  function signal(kind: 'constant', options: SignalOptions & { value: number }): AudioBuffer
+  function signal(kind: 'music', options: SignalOptions & { seed: number }): AudioBuffer
+}
+
+export {}
