@@ -20,7 +20,7 @@ TRACK ?=
 TARGET ?= spotify
 
 .PHONY: demo test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
-        bench docs wheels fuzz clean
+        bench bench-peers docs wheels fuzz clean
 
 test: test-rust test-python test-node
 	@echo "all suites passed"

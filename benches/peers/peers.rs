@@ -3,7 +3,9 @@
 //! ```text
 //! peers time KERNEL IN [--preset FILE.json]      CPU seconds on the decoded file, and memory, as JSON
 //! peers process PRESET.json IN OUT               a chain, rendered; float WAV out
-//! peers limiter IN OUT --ceiling DB --mode MODE  streaming: one pass; offline: measured and trimmed. Float WAV out
+//! peers limiter IN OUT --ceiling DB --mode MODE  streaming: one pass; offline: a plan of the limiter alone, rendered (which
+//!                                                measures and corrects itself) without further drive. Float WAV out
+//! peers master IN OUT --target LUFS [--ceiling DB] [--budget DB] [--bits N] [--report FILE.json]
 //! peers write IN OUT --bits N --dither NAME
 //! peers analyze IN                               the analysis as JSON
 //! ```
@@ -19,7 +21,10 @@ use sonicforge_benches::kernel_preset;
 use sonicforge_core::analyze::{Analyzer, LoudnessMeter, TruePeakMeter, analyze};
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::io::{self, Dither, SampleFormat, WriteOptions};
-use sonicforge_core::master::{Limiter, LimiterParams, MasteringChain, Preset, Processor, Spec};
+use sonicforge_core::master::{
+    Limiter, LimiterParams, MasteringChain, Plan, Preset, Processor, Spec, Target, master_file,
+};
+use sonicforge_core::progress::NoProgress;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -44,13 +49,10 @@ fn main() -> Outcome<()> {
             MasteringChain::new(&Preset::load(preset)?)?.render(&mut audio)?;
             write_float(output, &audio)
         }
+        ["master", input, output] => master(input, output, &options),
         ["limiter", input, output] => limit(input, output, &options),
         ["write", input, output] => {
-            let format = match number(&options, "bits", 24.0)? as u32 {
-                16 => SampleFormat::Int16,
-                24 => SampleFormat::Int24,
-                _ => SampleFormat::Float32,
-            };
+            let format = sample_format(&options)?;
             let mut how = WriteOptions::new(format);
             how.dither = match options.get("dither").map(String::as_str) {
                 Some("none") => Dither::None,
@@ -63,7 +65,7 @@ fn main() -> Outcome<()> {
             println!("{}", analyze(&io::read(input)?)?.to_json());
             Ok(())
         }
-        _ => Err("peers time|process|limiter|write|analyze … (see the head of peers.rs)".into()),
+        _ => Err("peers time|process|limiter|master|write|analyze … (see the head of peers.rs)".into()),
     }
 }
 
@@ -71,6 +73,14 @@ fn number(options: &HashMap<String, String>, name: &str, default: f64) -> Outcom
     options
         .get(name)
         .map_or(Ok(default), |text| text.parse().map_err(|_| format!("--{name} {text} is no number").into()))
+}
+
+fn sample_format(options: &HashMap<String, String>) -> Outcome<SampleFormat> {
+    Ok(match number(options, "bits", 24.0)? as u32 {
+        16 => SampleFormat::Int16,
+        24 => SampleFormat::Int24,
+        _ => SampleFormat::Float32,
+    })
 }
 
 fn write_float(path: &str, audio: &AudioBuffer) -> Outcome<()> {
@@ -175,29 +185,54 @@ fn time(kernel: &str, input: &str, options: &HashMap<String, String>) -> Outcome
 
 fn limit(input: &str, output: &str, options: &HashMap<String, String>) -> Outcome<()> {
     let source = io::read(input)?;
-    let ceiling = number(options, "ceiling", -1.0)?;
     let defaults = LimiterParams::default();
-    let mut params = LimiterParams {
-        ceiling_dbtp: ceiling,
+    let params = LimiterParams {
+        ceiling_dbtp: number(options, "ceiling", -1.0)?,
         lookahead_ms: number(options, "lookahead", defaults.lookahead_ms)?,
         release_ms: number(options, "release", defaults.release_ms)?,
         slow_release_ms: number(options, "slow-release", defaults.slow_release_ms)?,
     };
+    let streamed = limited(&source, params.clone())?;
     if options.get("mode").is_some_and(|m| m == "streaming") {
-        return write_float(output, &limited(&source, params)?);
+        return write_float(output, &streamed);
     }
-    // Offline: what was measured over is taken off the ceiling, until our own meter passes it.
-    for _ in 0..6 {
-        let mut audio = limited(&source, params.clone())?;
-        let mut meter = TruePeakMeter::new(audio.sample_rate(), audio.channels())?;
-        meter.push(&audio.block())?;
-        let over = meter.finish().unwrap_or(f64::NEG_INFINITY) - ceiling;
+    // The loudness that a drive of 0 dB comes to once its own meter passes it: the push stays that of the peers.
+    let mut heard = analyze(&streamed)?;
+    let mut lower = params.clone();
+    for _ in 0..4 {
+        let over = heard.true_peak_dbtp.unwrap_or(f64::NEG_INFINITY) - params.ceiling_dbtp;
         if over <= 0.0 {
-            return write_float(output, &audio);
+            break;
         }
-        params.ceiling_dbtp -= over + 1e-4;
+        lower.ceiling_dbtp -= over;
+        heard = analyze(&limited(&source, lower.clone())?)?;
     }
-    Err("the limiter did not come under the ceiling".into())
+    let loudness = heard.integrated_lufs.ok_or("silence has no loudness to aim at")?.min(-5.0);
+    let mut plan = Plan::new(Target::custom(loudness, params.ceiling_dbtp)?, Preset::new("limiter alone", Vec::new()))?;
+    plan.limiter = params;
+    plan.max_gain_reduction_db = 40.0;
+    let (audio, report) = plan.render(&source, &mut NoProgress)?;
+    println!("{}", json!({"drive_db": report.drive_db, "passes": report.passes, "refusal": report.refusal}));
+    write_float(output, &audio)
+}
+
+/// File to file, as a host would: `master_file`, or, when the budget is named, a plan with another budget.
+fn master(input: &str, output: &str, options: &HashMap<String, String>) -> Outcome<()> {
+    let target = Target::custom(number(options, "target", -14.0)?, number(options, "ceiling", -1.0)?)?;
+    let how = WriteOptions::new(sample_format(options)?);
+    let report = match options.get("budget") {
+        None => master_file(input, output, &target, &how, &mut NoProgress)?,
+        Some(_) => {
+            let mut plan = sonicforge_core::master::plan(&io::read(input)?, &target)?;
+            plan.max_gain_reduction_db = number(options, "budget", 0.0)?;
+            plan.render_file(input, output, &how, &mut NoProgress)?
+        }
+    };
+    if let Some(path) = options.get("report") {
+        std::fs::write(path, report.to_json())?;
+    }
+    print!("{}", report.summary());
+    Ok(())
 }
 
 fn limited(source: &AudioBuffer, params: LimiterParams) -> Outcome<AudioBuffer> {

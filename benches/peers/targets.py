@@ -35,7 +35,7 @@ def master(program: pathlib.Path, source: str, target: float, ceiling: float, bu
         "lufs": lufs(audio, rate), "true_peak_dbtp": true_peak(audio), "reported_lufs": said["after"]["integrated_lufs"],
         "reported_true_peak_dbtp": said["after"]["true_peak_dbtp"], "loudness_reached": said["loudness_reached"],
         "ceiling_met": said["ceiling_met"], "refusal": said["refusal"], "max_reduction_db": said["limiter"]["max_db"],
-        "drive_db": said["drive_db"], "passes": said.get("passes"), "cpu_s": got["cpu_s"], "peak_mib": got["peak_mib"],
+        "drive_db": said["drive_db"], "needed_db": said["needed_gain_reduction_db"], "passes": said.get("passes"), "cpu_s": got["cpu_s"], "peak_mib": got["peak_mib"],
     }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def main() -> None:
                 row["peak_ok"] = row["true_peak_dbtp"] <= options.ceiling + PASS_DB
                 row["honest"] = (row["refusal"] is None) == (row["loudness_ok"] and row["peak_ok"])
                 if row["refusal"] is not None:
-                    row["proof"] = master(program, entry["path"], target, options.ceiling, 60.0)
+                    row["proof"] = master(program, entry["path"], target, options.ceiling, 40.0)
             rows.append(row)
             print(line(row), flush=True)
             save_json(out.with_suffix(".json"), rows)
@@ -113,7 +113,7 @@ def report(rows: list[dict]) -> str:
     text += f"\nReport against judge: loudness within {worst_reading:.4f} LU, true peak within {worst_peak:+.4f} dB.\n"
     refused = [r for r in done if r["refusal"] is not None]
     if refused:
-        text += "\nRefusals, each with its proof (the same with a budget of 60 dB):\n\n" + table(
+        text += "\nRefusals, each with its proof (the same with a budget of 40 dB):\n\n" + table(
             ["track", "target", "input LUFS", "got LUFS", "limiter, dB", "reason given", "proof: LUFS", "proof: true peak", "proof: limiter, dB"],
             [[r["track"], f"{r['target']:g}", f"{r['input_lufs']:.2f}", f"{r['lufs']:.2f}", f"{r['max_reduction_db']:.1f}", r["refusal"],
               f"{r['proof']['lufs']:.2f}", f"{r['proof']['true_peak_dbtp']:.2f}", f"{r['proof']['max_reduction_db']:.1f}"] for r in refused],

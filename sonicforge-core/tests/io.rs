@@ -98,3 +98,15 @@ fn a_reader_goes_back() {
     assert_eq!(reader.read(&mut b.block()).unwrap(), 1_000);
     assert_eq!(a, b);
 }
+
+#[test]
+fn a_block_may_be_longer_than_what_is_left() {
+    let sound = Signal::Music { seed: 3 }.render(48_000, 2, 0.5).unwrap();
+    for container in [Container::Wav, Container::Flac] {
+        let bytes = io::write_bytes(&sound, &options(container, SampleFormat::Int16, Dither::None)).unwrap();
+        let mut reader = Reader::from_bytes(bytes).unwrap();
+        let mut block = AudioBuffer::new(48_000, 2, 23_000).unwrap();
+        let lengths: Vec<usize> = (0..3).map(|_| reader.read(&mut block.block()).unwrap()).collect();
+        assert_eq!(lengths, [23_000, 1_000, 0], "{container:?}");
+    }
+}

@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -103,6 +104,26 @@ impl Watch {
     /// From what the Python side passed.
     pub fn new(progress: Option<Py<PyAny>>, cancel: Option<&Bound<'_, CancelToken>>) -> Self {
         Self { progress, cancel: cancel.map(|token| token.get().0.clone()) }
+    }
+}
+
+/// State of the core behind a Python object: calls from several threads take turns, with the GIL released while they wait.
+pub struct Shared<T>(Mutex<T>);
+
+impl<T: Send> Shared<T> {
+    /// Keeps `state`.
+    pub fn new(state: T) -> Self {
+        Self(Mutex::new(state))
+    }
+
+    /// Runs `work` on the state with the GIL released.
+    pub fn enter<R: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut T) -> Result<R> + Send) -> PyResult<R> {
+        enter(py, || work(&mut *self.lock()?))
+    }
+
+    /// The state, for `work` inside [`enter_long`].
+    pub fn lock(&self) -> Result<MutexGuard<'_, T>> {
+        self.0.lock().map_err(|_| Error::Internal("an earlier call on this object panicked; make a new one".into()))
     }
 }
 

@@ -54,7 +54,7 @@ pub struct Analysis {
     /// Samples that are clipped: those over full scale (|x| > 1), and those in runs of three or more at full scale
     /// (|x| ≥ 32767/32768, the highest value of 16-bit files) with one sign.
     pub clipped_samples: u64,
-    /// Samples that were NaN or infinite; they were measured as 0.
+    /// Samples that were NaN, infinite or beyond ±10¹² (240 dB over full scale); they were measured as 0.
     pub non_finite_samples: u64,
     /// How the sound goes over time.
     pub timeline: Timeline,
@@ -65,7 +65,7 @@ pub struct Analysis {
 pub struct BandLevel {
     /// Nominal centre frequency in Hz (IEC 61260).
     pub center_hz: f64,
-    /// Mean square in the band, in dB re 1.0; −200 or above.
+    /// Mean square in the band, in dB re 1.0; −120 or above.
     pub level_db: f64,
 }
 

@@ -22,7 +22,7 @@ pub fn analyze(audio: &AudioBuffer) -> Result<Analysis> {
 }
 
 /// What a meter on a screen shows.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
 pub struct Live {
     /// Frames measured so far; up to 511 may be waiting.
     pub frames: u64,

@@ -66,14 +66,17 @@ impl Quantum {
     }
 }
 
-/// Replaces NaN and infinity by 0 and says how many there were.
+/// The bits of 10¹², 240 dB over full scale: what is larger is no sound, and its squares would not fit in f32.
+const TOO_LARGE: u32 = 0x5368_d4a5;
+
+/// Replaces NaN, infinity and what is beyond ±10¹² by 0 and says how many there were.
 pub(crate) fn make_finite(samples: &mut [f32]) -> u64 {
-    const EXPONENT: u32 = 0x7f80_0000;
-    let bad = samples.iter().fold(0u32, |n, x| n + u32::from(x.to_bits() & EXPONENT == EXPONENT));
-    if bad > 0 {
-        for x in samples.iter_mut().filter(|x| !x.is_finite()) {
+    let bad = |x: f32| x.abs().to_bits() > TOO_LARGE;
+    let count = samples.iter().fold(0u32, |n, &x| n + u32::from(bad(x)));
+    if count > 0 {
+        for x in samples.iter_mut().filter(|x| bad(**x)) {
             *x = 0.0;
         }
     }
-    u64::from(bad)
+    u64::from(count)
 }

@@ -31,7 +31,7 @@ use crate::io::tags::Tags;
 use crate::io::{mp4, rf64};
 
 /// What a file says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct FileInfo {
     /// Frames per second, in Hz.
@@ -395,8 +395,8 @@ impl Stream {
             copy(&self.decoder.last_decoded(), self.pending.start, &mut block.range(filled, filled + n), self.gain);
             self.pending.start += n;
             filled += n;
+            self.given += n as u64;
         }
-        self.given += filled as u64;
         Ok(filled)
     }
 

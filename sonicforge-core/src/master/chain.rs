@@ -15,6 +15,7 @@ use crate::master::preset::Preset;
 use crate::master::processor::{Processor, Spec};
 use crate::master::stage::{Clock, Quantum, Stage, drive};
 use crate::master::widener::{Widener, WidenerParams};
+use crate::progress::{NoProgress, Progress, Step, check};
 
 /// One module of a chain with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,7 +58,12 @@ impl Module {
         }
     }
 
-    pub(crate) fn validate(&self, depth: usize) -> Result<()> {
+    /// Errors when a setting is out of range.
+    pub fn validate(&self) -> Result<()> {
+        self.validate_at(0)
+    }
+
+    pub(crate) fn validate_at(&self, depth: usize) -> Result<()> {
         match self {
             Module::Gain(p) => p.validate(),
             Module::Equalizer(p) => p.validate(),
@@ -193,7 +199,7 @@ impl MasteringChain {
 
     /// Gives module `index` other settings while the chain runs; they glide in. The module must stay of its type.
     pub fn set_module(&mut self, index: usize, module: Module) -> Result<()> {
-        module.validate(0)?;
+        module.validate()?;
         let count = self.stages.len();
         let stage = self.stages.get_mut(index).ok_or_else(|| {
             Error::invalid(format!("module {index} of a chain of {count}; expected 0 to {}", count.max(1) - 1))
@@ -216,6 +222,11 @@ impl MasteringChain {
 
     /// Renders a whole buffer in place: prepares, processes, draws out the tail, takes off the latency. The length stays.
     pub fn render(&mut self, buffer: &mut AudioBuffer) -> Result<()> {
+        self.render_with(buffer, &mut NoProgress)
+    }
+
+    /// As [`Self::render`], with news of the stage `"render"`. When it is stopped, the buffer is rendered in part.
+    pub fn render_with(&mut self, buffer: &mut AudioBuffer, progress: &mut dyn Progress) -> Result<()> {
         let (rate, channels, frames) = (buffer.sample_rate(), buffer.channels(), buffer.frames());
         self.prepare(Spec { sample_rate: rate, channels, max_frames: RENDER_FRAMES })?;
         let latency = self.latency();
@@ -237,6 +248,7 @@ impl MasteringChain {
                 buffer.channel_mut(c)[at..at + len - skip].copy_from_slice(&piece.channel(c)[skip..len]);
             }
             read += len;
+            check(progress, "render", Step::new("render", read as f64 / (frames + latency) as f64))?;
         }
         Ok(())
     }

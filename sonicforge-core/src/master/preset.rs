@@ -67,7 +67,7 @@ impl Preset {
             )));
         }
         for (i, module) in self.modules.iter().enumerate() {
-            module.validate(depth).map_err(|e| match e {
+            module.validate_at(depth).map_err(|e| match e {
                 Error::InvalidArgument(m) => Error::InvalidArgument(format!("modules[{i}] ({}): {m}", module.name())),
                 other => other,
             })?;

@@ -8,15 +8,84 @@ print(mastered.report.summary())
 """
 
 from . import exceptions, testing
+from ._analysis import Analysis, Analyzer, BandLevel, Live, Timeline, analyze
 from ._audio import AudioBuffer
+from ._io import FileInfo, Picture, Reader, Tags, Writer, info, tags
+from ._master import (
+    BandReduction,
+    GainReduction,
+    Mastered,
+    Plan,
+    ReductionTimeline,
+    Report,
+    Target,
+    gain_matched,
+    master,
+    master_file,
+    plan,
+)
+from ._processors import (
+    DeEsser,
+    Equalizer,
+    EqualizerBand,
+    Exciter,
+    Gain,
+    Glue,
+    Limiter,
+    MasteringChain,
+    Multiband,
+    MultibandBand,
+    Preset,
+    Processor,
+    Widener,
+)
 from ._sonicforge import CancelToken, __version__
+from ._versions import show_versions
 from .exceptions import SonicForgeError
 
 __all__ = [
+    "Analysis",
+    "Analyzer",
     "AudioBuffer",
+    "BandLevel",
+    "BandReduction",
     "CancelToken",
+    "DeEsser",
+    "Equalizer",
+    "EqualizerBand",
+    "Exciter",
+    "FileInfo",
+    "Gain",
+    "GainReduction",
+    "Glue",
+    "Limiter",
+    "Live",
+    "Mastered",
+    "MasteringChain",
+    "Multiband",
+    "MultibandBand",
+    "Picture",
+    "Plan",
+    "Preset",
+    "Processor",
+    "Reader",
+    "ReductionTimeline",
+    "Report",
     "SonicForgeError",
+    "Tags",
+    "Target",
+    "Timeline",
+    "Widener",
+    "Writer",
     "__version__",
+    "analyze",
     "exceptions",
+    "gain_matched",
+    "info",
+    "master",
+    "master_file",
+    "plan",
+    "show_versions",
+    "tags",
     "testing",
 ]

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from . import _sonicforge
 from ._arrays import Samples, planar
+from ._io import Container, Dither, SampleFormat, StrPath, how
+from ._sonicforge import CancelToken
 from .exceptions import InvalidArgumentError
 
 __all__ = ["AudioBuffer"]
@@ -28,6 +31,16 @@ class AudioBuffer:
             raise InvalidArgumentError(f"sample rate is {sample_rate} Hz; expected 8000 to 384000 Hz")
         self._samples: Samples = planar(samples)
         self._sample_rate = int(sample_rate)
+
+    @classmethod
+    def read(cls, path: StrPath, *, cancel: CancelToken | None = None) -> AudioBuffer:
+        """Decodes a file: WAV, AIFF, FLAC, MP3, Ogg Vorbis, Opus, AAC or ALAC, told by its content."""
+        return cls(*_sonicforge.read(path, cancel))
+
+    @classmethod
+    def read_bytes(cls, data: bytes | bytearray | memoryview, *, cancel: CancelToken | None = None) -> AudioBuffer:
+        """Decodes the bytes of a file."""
+        return cls(*_sonicforge.read_bytes(bytes(data), cancel))
 
     @classmethod
     def from_interleaved(cls, samples: ArrayLike, sample_rate: int, *, channels: int | None = None) -> AudioBuffer:
@@ -77,6 +90,79 @@ class AudioBuffer:
     def interleaved(self) -> Samples:
         """A copy as `(frames, channels)`, as sound cards and soundfile have it."""
         return np.ascontiguousarray(self._samples.T)
+
+    def write(
+        self,
+        path: StrPath,
+        *,
+        container: Container | None = None,
+        sample_format: SampleFormat = "int24",
+        dither: Dither = "tpdf",
+        seed: int = 0,
+        tags_from: StrPath | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        """Writes a WAV or FLAC file; the extension decides unless `container` does.
+
+        The file bears a temporary name until it is complete. The same `seed` of the dither writes the same bytes;
+        `tags_from` names a file whose tags and cover are taken along.
+        """
+        options = how(container, sample_format, dither, seed, tags_from)
+        _sonicforge.write(path, self._samples, self._sample_rate, options, cancel)
+
+    def write_bytes(
+        self,
+        *,
+        container: Container,
+        sample_format: SampleFormat = "int24",
+        dither: Dither = "tpdf",
+        seed: int = 0,
+        tags_from: StrPath | None = None,
+        cancel: CancelToken | None = None,
+    ) -> bytes:
+        """The bytes of a WAV or FLAC file; see `write`."""
+        options = how(container, sample_format, dither, seed, tags_from)
+        return _sonicforge.write_bytes(self._samples, self._sample_rate, options, cancel)
+
+    def resample(self, sample_rate: int) -> AudioBuffer:
+        """At another sample rate, 8000 to 384000 Hz."""
+        return self._edit("resample", sample_rate)
+
+    def trim(self, start_s: float = 0.0, end_s: float | None = None) -> AudioBuffer:
+        """The part between two times in seconds; to the end when `end_s` is None."""
+        return self._edit("trim", start_s, self.seconds if end_s is None else end_s)
+
+    def fade_in(self, seconds: float) -> AudioBuffer:
+        """With the first `seconds` rising from silence."""
+        return self._edit("fade_in", seconds)
+
+    def fade_out(self, seconds: float) -> AudioBuffer:
+        """With the last `seconds` falling into silence."""
+        return self._edit("fade_out", seconds)
+
+    def mix(self, other: AudioBuffer, *, gain_db: float = 0.0) -> AudioBuffer:
+        """The sum with `other`, which is turned by `gain_db` first."""
+        return self._edit("mix", gain_db, other=other)
+
+    def to_mono(self) -> AudioBuffer:
+        """One channel: the mean of all."""
+        return self._edit("to_mono")
+
+    def to_stereo(self) -> AudioBuffer:
+        """Two channels: mono on both, or a downmix."""
+        return self._edit("to_stereo")
+
+    def apply_gain(self, gain_db: float) -> AudioBuffer:
+        """Louder (or softer) by `gain_db`."""
+        return self._edit("apply_gain", gain_db)
+
+    def normalize_peak(self, dbfs: float = -1.0) -> AudioBuffer:
+        """With the highest sample at `dbfs` dB re full scale."""
+        return self._edit("normalize_peak", dbfs)
+
+    def _edit(self, operation: str, *numbers: float, other: AudioBuffer | None = None) -> AudioBuffer:
+        second = None if other is None else (other._samples, other._sample_rate)
+        return AudioBuffer(*_sonicforge.edit(self._samples, self._sample_rate, operation, numbers, second))
 
     def copy(self) -> AudioBuffer:
         """A buffer with samples of its own."""

@@ -1,0 +1,109 @@
+//! Runs the golden vectors that all three languages run (`tests/golden/<verb>/<case>.json`).
+//!
+//! A case is `{ operation, input: { signal, sample_rate, channels, seconds }, parameters, expected, tolerance, origin }`.
+//! Every field of `expected` is compared: numbers within the tolerance of the outermost field that they are in (equal,
+//! when it has none), lists item by item, objects by the keys that are expected, the rest exactly.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sonicforge_core::audio::AudioBuffer;
+use sonicforge_core::testing::Signal;
+
+#[test]
+fn golden_vectors() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let cases = find_cases(&root);
+    let at_least: usize = std::fs::read_to_string(root.join("COUNT")).unwrap().trim().parse().unwrap();
+    assert!(cases.len() >= at_least, "{} golden cases, but COUNT says {at_least}", cases.len());
+    let mut failures = Vec::new();
+    for path in &cases {
+        let case: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap())
+            .unwrap_or_else(|e| panic!("{} is not JSON: {e}", path.display()));
+        let name = path.strip_prefix(&root).unwrap().display();
+        for difference in differences(&run(&case), &case) {
+            failures.push(format!("{name}: {difference}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn find_cases(root: &Path) -> Vec<PathBuf> {
+    let folders =
+        std::fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir() && !p.ends_with("tools"));
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()));
+    let mut cases: Vec<PathBuf> = files.filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
+    cases.sort();
+    cases
+}
+
+/// What the library makes of a case.
+fn run(case: &Value) -> Value {
+    match case["operation"].as_str() {
+        Some("analyze") => {
+            let analysis = sonicforge_core::analyze::analyze(&input(case)).unwrap();
+            serde_json::to_value(analysis).unwrap()
+        }
+        other => panic!("unknown golden operation {other:?}"),
+    }
+}
+
+fn input(case: &Value) -> AudioBuffer {
+    let input = &case["input"];
+    let signal: Signal = serde_json::from_value(input["signal"].clone()).unwrap();
+    let number = |key: &str| input[key].as_f64().unwrap();
+    signal.render(number("sample_rate") as u32, number("channels") as usize, number("seconds")).unwrap()
+}
+
+fn differences(actual: &Value, case: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    for (field, expected) in case["expected"].as_object().unwrap() {
+        let tolerance = case["tolerance"][field].as_f64().unwrap_or(0.0);
+        compare(&actual[field], expected, tolerance, field, &mut out);
+    }
+    out
+}
+
+fn compare(actual: &Value, expected: &Value, tolerance: f64, at: &str, out: &mut Vec<String>) {
+    match (actual, expected) {
+        (Value::Number(a), Value::Number(e)) => {
+            let (a, e) = (a.as_f64().unwrap(), e.as_f64().unwrap());
+            // Half a unit in the last place of what JSON prints is not a difference.
+            if (a - e).abs() > tolerance + 1e-12 * e.abs() {
+                out.push(format!("{at} is {a}, expected {e} ± {tolerance}"));
+            }
+        }
+        (Value::Array(a), Value::Array(e)) if a.len() == e.len() => {
+            for (i, (a, e)) in a.iter().zip(e).enumerate() {
+                compare(a, e, tolerance, &format!("{at}[{i}]"), out);
+            }
+        }
+        (Value::Object(a), Value::Object(e)) => {
+            for (key, e) in e {
+                compare(a.get(key).unwrap_or(&Value::Null), e, tolerance, &format!("{at}.{key}"), out);
+            }
+        }
+        (a, e) if a == e => {}
+        (a, e) => out.push(format!("{at} is {a}, expected {e}")),
+    }
+}
+
+#[test]
+fn the_comparison_sees_what_is_wrong() {
+    let case = serde_json::json!({
+        "expected": { "a": 1.0, "b": [1, null], "c": [{ "x": 2 }], "d": null },
+        "tolerance": { "a": 0.1, "c": 0.5 }
+    });
+    let good = serde_json::json!({ "a": 1.05, "b": [1, null], "c": [{ "x": 2.4, "y": 1 }], "d": null });
+    assert!(differences(&good, &case).is_empty());
+    for bad in [
+        serde_json::json!({ "a": 1.2, "b": [1, null], "c": [{ "x": 2 }], "d": null }),
+        serde_json::json!({ "a": 1, "b": [1, 0], "c": [{ "x": 2 }], "d": null }),
+        serde_json::json!({ "a": 1, "b": [1], "c": [{ "x": 2 }], "d": null }),
+        serde_json::json!({ "a": 1, "b": [1, null], "c": [{ "x": 3 }], "d": null }),
+        serde_json::json!({ "a": null, "b": [1, null], "c": [{ "x": 2 }], "d": null }),
+        serde_json::json!({ "a": 1, "b": [1, null], "c": [{}], "d": null }),
+    ] {
+        assert_eq!(differences(&bad, &case).len(), 1, "{bad}");
+    }
+}
