@@ -141,6 +141,11 @@ fn time(kernel: &str, input: &str, options: &HashMap<String, String>) -> Outcome
                 }
                 let _ = (loudness.integrated(), loudness.loudness_range(), peak.finish());
             }
+            "decode" => {
+                let mut reader = io::Reader::open(input)?;
+                let mut block = AudioBuffer::new(rate, channels, 4_096)?;
+                while reader.read(&mut block.block())? > 0 {}
+            }
             "ebur128" => {
                 let mut meter = EbuR128::new(channels as u32, rate, Mode::all())?;
                 let mut planes: Vec<&[f32]> = Vec::with_capacity(channels);
