@@ -107,7 +107,8 @@ fn every_rate_and_channel_count() {
         assert!(a.integrated_lufs.is_some());
         assert_eq!(a.side_third_octave.is_empty(), channels != 2);
     }
-    assert_eq!(third_octave_centers(8_000).last(), Some(&3_150.0));
+    // The exact centre of the band called 4 kHz is 3 981 Hz.
+    assert_eq!(third_octave_centers(8_000).last(), Some(&4_000.0));
     assert!(Analyzer::new(7_999, 2).is_err());
     assert!(Analyzer::new(48_000, 9).is_err());
 }

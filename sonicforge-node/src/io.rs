@@ -47,18 +47,26 @@ pub fn read_bytes(job: &Job, bytes: &[u8]) -> AsyncTask<Work> {
 /// What a file says about itself, as JSON.
 #[napi]
 pub fn info(job: &Job, path: String) -> AsyncTask<Work> {
-    start(job, move |_| {
-        let info = io::info(path)?;
-        let fields = serde_json::json!({
-            "sample_rate": info.sample_rate,
-            "channels": info.channels,
-            "frames": info.frames,
-            "format": info.format,
-            "codec": info.codec,
-            "bits_per_sample": info.bits_per_sample,
-        });
-        Ok(Outcome::Text(fields.to_string()))
+    start(job, move |_| Ok(Outcome::Text(info_json(&io::info(path)?))))
+}
+
+/// The fields of a file's own description.
+pub fn info_json(info: &io::FileInfo) -> String {
+    serde_json::json!({
+        "sample_rate": info.sample_rate,
+        "channels": info.channels,
+        "frames": info.frames,
+        "format": info.format,
+        "codec": info.codec,
+        "bits_per_sample": info.bits_per_sample,
     })
+    .to_string()
+}
+
+/// The tags and pictures of a file.
+#[napi]
+pub fn tags(job: &Job, path: String) -> AsyncTask<Work> {
+    start(job, move |_| Ok(Outcome::Tags(io::tags(path)?)))
 }
 
 /// Writes a file.
