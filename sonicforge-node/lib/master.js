@@ -92,7 +92,7 @@ const PARTS = ['loudness', 'spectrum', 'width', 'dynamics']
 function aim({ target, reference, match }) {
   if (reference === undefined) {
     if (match !== undefined) throw typeError('match says what to take from a reference; pass a reference too')
-    return targetJson(target ?? 'spotify')
+    return targetJson(target === undefined ? 'spotify' : target)
   }
   if (target !== undefined) throw typeError('target and reference exclude each other; give one of them')
   check.options(match, PARTS)
