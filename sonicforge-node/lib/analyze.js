@@ -28,6 +28,11 @@ export class Document {
 /** What was measured of one sound; null where there was nothing to measure. */
 export class Analysis extends Document {
   static kind = 'analysis'
+
+  /** As a picture: one self-contained SVG. */
+  svg() {
+    return sync(() => binding.analysisSvg(toCore(this, 'analysis')))
+  }
 }
 
 /** Measures a whole sound. */

@@ -152,6 +152,54 @@ declare abstract class Document {
   toJson(): string
 }
 
+/** Decodes a file block by block, so that it need not fit in memory: `for await (const block of await Reader.open(path))`. */
+export class Reader {
+  private constructor()
+  static open(path: string | URL, options?: CallOptions): Promise<Reader>
+  readonly info: FileInfo
+  /** The next frames (65 536 unless given): fewer at the end of the sound, none after it. */
+  read(frames?: number, options?: CallOptions): Promise<AudioBuffer>
+  /** Goes back to the first frame. */
+  rewind(options?: CallOptions): Promise<void>
+  /** Lets go of the file. Iterating does so at the end. */
+  close(): Promise<void>
+  [Symbol.asyncIterator](): AsyncGenerator<AudioBuffer, void, void>
+}
+
+/** Encodes a file block by block. It bears a temporary name until it is finished. */
+export class Writer {
+  private constructor()
+  static create(path: string | URL, options: Format & WriteOptions): Promise<Writer>
+  /** Appends the next frames. The block may be written to as soon as this returns. */
+  write(block: AudioBuffer | readonly Float32Array[], options?: CallOptions): Promise<void>
+  /** Completes the file and gives it its name. */
+  finish(): Promise<void>
+  /** Throws away what was written. */
+  discard(): Promise<void>
+}
+
+/** A picture in a file, such as a cover. */
+export interface Picture {
+  /** What it shows, as ID3 and FLAC number it: 3 is the front cover. */
+  kind: number
+  mimeType: string
+  description: string
+  data: Buffer
+}
+
+/** Text tags and pictures of a file. Names are those of Vorbis comments, in lower case. */
+export class Tags {
+  constructor(fields: { texts: [name: string, text: string][]; pictures: Picture[] })
+  /** A name may come more than once. */
+  texts: [name: string, text: string][]
+  pictures: Picture[]
+  /** The first text of this name, whatever its case; `null` when there is none. */
+  get(name: string): string | null
+}
+
+/** Reads the tags of a file. */
+export function tags(path: string | URL, options?: CallOptions): Promise<Tags>
+
 /** The level of one band of a spectrum. */
 export interface BandLevel {
   /** Nominal centre in Hz. */
@@ -192,6 +240,8 @@ export class Analysis extends Document {
   /** Samples that were NaN or infinite. */
   readonly nonFiniteSamples: number
   readonly timeline: Timeline
+  /** As a picture: one self-contained SVG. */
+  svg(): string
 }
 
 /** Values at equal steps. */
@@ -246,6 +296,8 @@ declare abstract class Processor {
   prepare(spec: Spec): this
   /** Works on the next frames in place, one Float32Array per channel, and hands the block back. Synchronous, for real time. */
   process<T extends readonly Float32Array[]>(block: T): T
+  /** What is still inside at the end of a stream: the last `latency` frames. */
+  flush(): Float32Array[]
   /** Forgets the past; parameters stay. */
   reset(): void
   /** By how many frames the output lags. The tail is drawn out by that many silent frames. */
@@ -431,8 +483,8 @@ export class Target {
   static named(name: string): Target
   /** All named targets. */
   static all(): Target[]
-  /** −40 to −5 LUFS, −20 to 0 dBTP. */
-  static custom(loudnessLufs: number, ceilingDbtp: number): Target
+  /** −40 to −5 LUFS, −20 to 0 dBTP (−1 unless given). */
+  static custom(loudnessLufs: number, ceilingDbtp?: number): Target
   name: string
   /** Integrated loudness. */
   loudnessLufs: number
@@ -502,8 +554,8 @@ export class Report extends Document {
   readonly schema: number
   readonly target: Target | { name: string; loudnessLufs: number; ceilingDbtp: number }
   readonly plan: Omit<Plan, keyof Document | 'render' | 'renderFile'>
-  readonly before: Omit<Analysis, keyof Document>
-  readonly after: Omit<Analysis, keyof Document>
+  readonly before: Omit<Analysis, keyof Document | 'svg'>
+  readonly after: Omit<Analysis, keyof Document | 'svg'>
   /** Gain into the limiter. */
   readonly driveDb: number
   /** Within ±0.1 LU of the target, measured on the output. */
@@ -525,10 +577,14 @@ export class Report extends Document {
   readonly timeline: ReductionTimeline
   /** A few lines for people. */
   summary(): string
+  /** As a picture: one self-contained SVG. */
+  svg(): string
+  /** As a page: one self-contained HTML. */
+  html(): string
 }
 
-/** Plans how to bring a sound to a target. */
-export function plan(audio: AudioBuffer, options?: MasterOptions): Promise<Plan>
+/** Plans how to bring a sound, or what was measured of it, to a target. */
+export function plan(audio: AudioBuffer | Analysis, options?: MasterOptions): Promise<Plan>
 /** Masters a sound: plan, render, report. */
 export function master(audio: AudioBuffer, options?: MasterOptions): Promise<Mastered>
 /** Masters a file into a file, with its tags and cover art, in memory that does not grow with its length. */

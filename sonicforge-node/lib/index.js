@@ -20,6 +20,7 @@ export {
   Preset,
   Widener,
 } from './processors.js'
+export { Reader, Tags, Writer, tags } from './stream.js'
 export * as testing from './testing.js'
 
 /** The version of the library, the same in all three languages. */

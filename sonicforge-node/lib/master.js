@@ -1,6 +1,6 @@
 // Mastering: plan, render, report.
 
-import { Document } from './analyze.js'
+import { Analysis, Document } from './analyze.js'
 import { WRITE, audio, fromRaw, raw, writeOptions } from './audio.js'
 import { binding } from './binding.js'
 import * as check from './check.js'
@@ -23,7 +23,7 @@ export class Target {
     return fromCore(binding.targets()).map((target) => new Target(target))
   }
 
-  static custom(loudnessLufs, ceilingDbtp) {
+  static custom(loudnessLufs, ceilingDbtp = -1) {
     check.number('loudnessLufs', loudnessLufs)
     check.number('ceilingDbtp', ceilingDbtp)
     return new Target(fromCore(sync(() => binding.targetCustom(loudnessLufs, ceilingDbtp))))
@@ -46,6 +46,16 @@ export class Report extends Document {
 
   summary() {
     return sync(() => binding.reportSummary(toCore(this, 'report')))
+  }
+
+  /** As a picture: one self-contained SVG. */
+  svg() {
+    return sync(() => binding.reportSvg(toCore(this, 'report')))
+  }
+
+  /** As a page: one self-contained HTML. */
+  html() {
+    return sync(() => binding.reportHtml(toCore(this, 'report')))
   }
 }
 
@@ -75,11 +85,12 @@ export class Plan extends Document {
 
 const mastered = (result) => ({ audio: fromRaw(result), report: new Report(fromCore(result.text)) })
 
-/** Plans how to bring a sound to a target. */
+/** Plans how to bring a sound, or what was measured of it, to a target. */
 export async function plan(sound, options) {
-  const buffer = audio('audio', sound)
   const [{ target = 'spotify' }, call] = split(options, ['target'])
   const to = targetJson(target)
+  if (sound instanceof Analysis) return new Plan(fromCore(sync(() => binding.planFor(toCore(sound, 'analysis'), to))))
+  const buffer = audio('audio', sound)
   return new Plan(fromCore(await run(call, (job) => binding.plan(job, ...raw(buffer), to))))
 }
 

@@ -33,6 +33,11 @@ class Processor {
     return block
   }
 
+  flush() {
+    if (this.#channels === 0) throw typeError('prepare({ sampleRate, channels }) comes before flush')
+    return this.process(Array.from({ length: this.#channels }, () => new Float32Array(this.latency)))
+  }
+
   reset() {
     sync(() => this.#native.reset())
   }

@@ -10,6 +10,7 @@ mod enter;
 mod io;
 mod master;
 mod processors;
+mod stream;
 mod values;
 
 use napi_derive::napi;

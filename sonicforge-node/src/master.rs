@@ -48,6 +48,12 @@ pub fn plan(job: &Job, samples: &[f32], rate: u32, channels: u32, to: String) ->
     Ok(start(job, move |watch| Ok(Outcome::Text(master::plan_for(&listen(&buffer, watch)?, &to)?.to_json()))))
 }
 
+/// Plans from what was measured; JSON.
+#[napi]
+pub fn plan_for(analysis: String, to: String) -> Result<String, String> {
+    enter(|| Ok(master::plan_for(&from_json("analysis", &analysis)?, &target(&to)?)?.to_json()))
+}
+
 /// Masters a sound to a target: the sound, and the report as JSON.
 #[napi(js_name = "master")]
 pub fn master_sound(

@@ -6,6 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sonicforge_core::audio::{AudioBuffer, Block};
 use sonicforge_core::error::{Error, Result};
+use sonicforge_core::io::Tags;
+
+use crate::stream::{Reader, Writer};
 
 /// Copies the host's samples; it may write to them while we work.
 pub fn audio(samples: &[f32], sample_rate: u32, channels: u32) -> Result<AudioBuffer> {
@@ -35,6 +38,12 @@ pub enum Outcome {
     /// As `Audio`, but certainly copied: the finalizers of external memory run only when the event loop turns, so a loop of
     /// synchronous calls would pile it up.
     Copied(AudioBuffer),
+    /// A file that is open for reading.
+    Reader(Reader),
+    /// A file that is being written.
+    Writer(Writer),
+    /// Text tags and pictures.
+    Tags(Tags),
 }
 
 /// Below this many samples (1 MB) a result is copied; above, JavaScript takes over our memory.
@@ -62,6 +71,9 @@ impl ToNapiValue for Outcome {
                     let external = audio.samples().len() >= EXTERNAL_FROM;
                     ToNapiValue::to_napi_value(env, audio_object(&Env::from_raw(env), audio, text, external)?)
                 }
+                Outcome::Reader(reader) => ToNapiValue::to_napi_value(env, reader),
+                Outcome::Writer(writer) => ToNapiValue::to_napi_value(env, writer),
+                Outcome::Tags(tags) => ToNapiValue::to_napi_value(env, tags_object(&Env::from_raw(env), &tags)?),
                 Outcome::Copied(audio) => {
                     ToNapiValue::to_napi_value(env, audio_object(&Env::from_raw(env), audio, None, false)?)
                 }
@@ -80,6 +92,23 @@ fn audio_object(env: &Env, audio: AudioBuffer, text: Option<String>, external: b
     } else {
         object.set_named_property("samples", Float32ArraySlice::copy_from(env, audio.samples())?)?;
     }
+    Ok(object)
+}
+
+fn tags_object<'env>(env: &'env Env, tags: &Tags) -> napi::Result<Object<'env>> {
+    let mut object = Object::new(env)?;
+    let texts: Vec<Vec<&str>> = tags.texts().map(|(name, text)| vec![name, text]).collect();
+    object.set_named_property("texts", texts)?;
+    let mut pictures = Vec::new();
+    for picture in tags.pictures() {
+        let mut one = Object::new(env)?;
+        one.set_named_property("kind", u32::from(picture.kind))?;
+        one.set_named_property("mimeType", picture.mime_type.as_str())?;
+        one.set_named_property("description", picture.description.as_str())?;
+        one.set_named_property("data", Buffer::from(picture.data.to_vec()))?;
+        pictures.push(one);
+    }
+    object.set_named_property("pictures", pictures)?;
     Ok(object)
 }
 

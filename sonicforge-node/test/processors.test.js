@@ -78,6 +78,19 @@ test('a block that cannot be is refused and left alone', () => {
   gain.process([new Float32Array(0)])
 })
 
+test('flush draws out the tail', async () => {
+  const [limiter, sound] = [new Limiter(), music()]
+  const whole = await limiter.render(sound)
+  limiter.prepare({ sampleRate: 48_000 })
+  const head = limiter.process([sound.channel(0).slice(), sound.channel(1).slice()])
+  const tail = limiter.flush()
+  assert.equal(tail[0].length, limiter.latency)
+  const all = new Float32Array(sound.frames + limiter.latency)
+  all.set(head[1])
+  all.set(tail[1], sound.frames)
+  assert.deepEqual(all.subarray(limiter.latency), whole.channel(1))
+})
+
 test('NaN goes in, numbers come out, and it is counted', () => {
   const limiter = new Limiter().prepare({ sampleRate: 48_000 })
   const block = [Float32Array.of(NaN, 1, Infinity), new Float32Array(3)]

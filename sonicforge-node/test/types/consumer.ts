@@ -1,7 +1,31 @@
 // Compiled by `npm run lint`, never run: what a strict TypeScript user writes, and what the compiler must refuse.
 
-import { Analysis, Analyzer, AudioBuffer, SonicForgeError, analyze, info, testing, version } from 'sonicforge'
-import type { CallOptions, ErrorCode, FileInfo, Live, Step } from 'sonicforge'
+import {
+  Analysis,
+  Analyzer,
+  AudioBuffer,
+  Equalizer,
+  Gain,
+  Limiter,
+  MasteringChain,
+  Plan,
+  Preset,
+  Reader,
+  Report,
+  SonicForgeError,
+  Target,
+  Writer,
+  analyze,
+  gainMatched,
+  info,
+  master,
+  masterFile,
+  plan,
+  tags,
+  testing,
+  version,
+} from 'sonicforge'
+import type { CallOptions, ErrorCode, FileInfo, LimiterParams, Live, Mastered, Module, Step } from 'sonicforge'
 
 export async function use(path: string): Promise<void> {
   const controller = new AbortController()
@@ -44,4 +68,46 @@ export async function use(path: string): Promise<void> {
       console.error(code, error.message)
     }
   }
+}
+
+export async function mastering(path: URL): Promise<void> {
+  const audio = await AudioBuffer.read(path)
+  const result: Mastered = await master(audio, { target: 'spotify', onProgress: ({ fraction }) => fraction })
+  const report: Report = await masterFile(path, 'out.flac', { target: -14, sampleFormat: 'int24', dither: 'shaped' })
+  const reached: boolean = report.loudnessReached && result.report.ceilingMet
+  const loudness: number | null = report.after.integratedLufs
+  const page: string = report.html() + report.svg() + Report.fromJson(report.toJson()).summary()
+
+  const made: Plan = await plan(await analyze(audio), { target: Target.custom(-12) })
+  made.maxGainReductionDb = 6
+  made.chain.modules.push({ type: 'gain', gainDb: 1 })
+  await made.renderFile('in.wav', 'out.wav')
+  await gainMatched(audio, (await made.render(audio)).report)
+
+  const modules: Module[] = [{ type: 'equalizer', bands: [{ kind: 'peak', frequencyHz: 1_000, gainDb: 2, q: 1 }] }]
+  const chain = new MasteringChain([...modules, new Limiter({ ceilingDbtp: -2 })]).prepare({ sampleRate: 48_000 })
+  const block: [Float32Array, Float32Array] = [new Float32Array(128), new Float32Array(128)]
+  const same: [Float32Array, Float32Array] = chain.process(block)
+  chain.setModule(1, new Limiter())
+  const limiter = new Limiter()
+  const params: LimiterParams = limiter.params
+  limiter.setParams({ releaseMs: params.releaseMs / 2 })
+  await Preset.named('gentle').save('gentle.toml')
+
+  const reader = await Reader.open(path)
+  const writer = await Writer.create('out.wav', { sampleRate: reader.info.sampleRate, channels: 2, tagsFrom: path })
+  for await (const piece of reader) await writer.write(piece)
+  await writer.finish()
+  console.log((await tags(path)).get('title'), reached, loudness, page, same.length)
+
+  // @ts-expect-error a limiter has no gain
+  new Limiter({ gainDb: 3 })
+  // @ts-expect-error no such band
+  new Equalizer({ bands: [{ kind: 'bell' }] })
+  // @ts-expect-error units are part of the name
+  new Gain({ gain: 3 })
+  // @ts-expect-error a report says what came; it is not to be written to
+  report.loudnessReached = true
+  // @ts-expect-error a processor is not made, its stages are
+  new Reader()
 }
