@@ -82,6 +82,9 @@ class Processor:
             native.process(result)
             return result
         target = planar(out, channels=self._channels)
+        if out is block and target is out:
+            native.process(target)
+            return out
         if not np.shares_memory(target, out) and out.size:
             raise InvalidArgumentError("out cannot be written in place; expected a C-contiguous float32 array")
         if target.shape != source.shape:
