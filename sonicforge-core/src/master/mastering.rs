@@ -18,7 +18,7 @@ use crate::audio::{AudioBuffer, Block};
 use crate::error::{Error, Result};
 use crate::master::chain::{AnyStage, MasteringChain};
 use crate::master::gain::{Gain, GainParams};
-use crate::master::limiter::Limiter;
+use crate::master::limiter::{Limiter, MARGIN_DB};
 use crate::master::plan::{Plan, check_channels, plan_for};
 use crate::master::processor::{Processor, Spec};
 use crate::master::report::{
@@ -424,7 +424,8 @@ fn run(
     }
     check(span.progress, "mastering", Step::new("done", 1.0))?;
     let within_budget = solution.is_some_and(|s| s.within_budget);
-    let needed_db = solution.map_or(0.0, |s| (s.needed_db + envelope.peak_db() - plan.limiter.ceiling_dbtp).max(0.0));
+    let needed_db =
+        solution.map_or(0.0, |s| (s.needed_db + envelope.peak_db() - plan.limiter.ceiling_dbtp + MARGIN_DB).max(0.0));
     Ok(make_report(
         plan,
         before,

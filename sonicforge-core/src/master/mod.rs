@@ -11,6 +11,7 @@ mod gain;
 mod glue;
 mod limiter;
 mod mastering;
+mod matching;
 mod multiband;
 mod plan;
 mod preset;
@@ -31,6 +32,7 @@ pub use limiter::{Limiter, LimiterParams};
 pub use mastering::master;
 #[cfg(feature = "io")]
 pub use mastering::master_file;
+pub use matching::{MatchParts, plan_match};
 pub use multiband::{BandParams, Multiband, MultibandParams};
 pub use plan::{DEFAULT_MAX_GAIN_REDUCTION_DB, PLAN_SCHEMA, Plan, WORKING_LUFS, plan, plan_for};
 pub use preset::{PRESET_SCHEMA, Preset};

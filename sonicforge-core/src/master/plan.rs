@@ -205,6 +205,22 @@ fn dynamics(heard: &Analysis, target: &Target, notes: &mut Vec<String>) -> Vec<M
         notes.push(format!("no compression: the peaks have {:.1} dB of room at the target", -excess));
         return Vec::new();
     }
+    let multiband = compressor(heard, excess);
+    let Module::Multiband(params) = &multiband else { return Vec::new() };
+    let ratio = params.bands[0].ratio;
+    notes.push(format!(
+        "multiband compressor {ratio:.2}:1: peaks lie {plr:.1} LU over the loudness, the target leaves {room:.1}"
+    ));
+    let mut modules = vec![multiband];
+    if heard.loudness_range_lu.is_some_and(|l| l > 12.0) && excess > 2.0 {
+        notes.push("glue compressor 1.5:1: loud and quiet passages lie far apart".into());
+        modules.push(Module::Glue(GlueParams { threshold_db: -16.0, ratio: 1.5, ..GlueParams::default() }));
+    }
+    modules
+}
+
+/// Four bands that bring the peaks closer to the loudness by something like `excess` LU.
+pub(crate) fn compressor(heard: &Analysis, excess: f64) -> Module {
     // Levels of the bands at the working level, from the 1/3 octaves: thresholds sit where the peaks begin.
     let shift = WORKING_LUFS - heard.integrated_lufs.unwrap_or(WORKING_LUFS);
     let corners = [120.0, 1_200.0, 6_000.0];
@@ -232,15 +248,7 @@ fn dynamics(heard: &Analysis, target: &Target, notes: &mut Vec<String>) -> Vec<M
             }
         })
         .collect();
-    notes.push(format!(
-        "multiband compressor {ratio:.2}:1: peaks lie {plr:.1} LU over the loudness, the target leaves {room:.1}"
-    ));
-    let mut modules = vec![Module::Multiband(MultibandParams { crossovers_hz: corners.to_vec(), bands })];
-    if heard.loudness_range_lu.is_some_and(|l| l > 12.0) && excess > 2.0 {
-        notes.push("glue compressor 1.5:1: loud and quiet passages lie far apart".into());
-        modules.push(Module::Glue(GlueParams { threshold_db: -16.0, ratio: 1.5, ..GlueParams::default() }));
-    }
-    modules
+    Module::Multiband(MultibandParams { crossovers_hz: corners.to_vec(), bands })
 }
 
 /// Exciter: where the treble is missing rather than quiet.
