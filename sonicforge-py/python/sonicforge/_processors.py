@@ -424,9 +424,9 @@ class Limiter(Stage):
         self,
         *,
         ceiling_dbtp: float = -1.0,
-        lookahead_ms: float = 3.0,
-        release_ms: float = 40.0,
-        slow_release_ms: float = 500.0,
+        lookahead_ms: float = 2.0,
+        release_ms: float = 12.0,
+        slow_release_ms: float = 300.0,
     ) -> None:
         super().__init__(
             ceiling_dbtp=ceiling_dbtp,

@@ -20,6 +20,7 @@ __all__ = [
     "panic",
     "plan",
     "plan_for",
+    "plan_match",
     "preset_from_toml",
     "preset_load",
     "preset_named",
@@ -116,6 +117,7 @@ def write_bytes(samples: _Array, sample_rate: int, how: _How, cancel: CancelToke
 def gain_matched(samples: _Array, sample_rate: int, report: str) -> _Samples: ...
 def plan(samples: _Array, sample_rate: int, target: str, progress: _Progress, cancel: CancelToken | None) -> str: ...
 def plan_for(analysis: str, target: str) -> str: ...
+def plan_match(analysis: str, reference: str, parts: str) -> str: ...
 def render(
     samples: _Array,
     sample_rate: int,
