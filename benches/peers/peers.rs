@@ -6,6 +6,7 @@
 //! peers limiter IN OUT --ceiling DB --mode MODE  streaming: one pass; offline: a plan of the limiter alone, rendered (which
 //!                                                measures and corrects itself) without further drive. Float WAV out
 //! peers master IN OUT --target LUFS [--ceiling DB] [--budget DB] [--bits N] [--report FILE.json]
+//! peers match IN OUT --reference FILE            float WAV out
 //! peers write IN OUT --bits N --dither NAME
 //! peers analyze IN                               the analysis as JSON
 //! ```
@@ -18,11 +19,11 @@ use biquad::{Biquad, Coefficients, DirectForm2Transposed, ToHertz, Type};
 use ebur128::{EbuR128, Mode};
 use serde_json::json;
 use sonicforge_benches::kernel_preset;
-use sonicforge_core::analyze::{Analyzer, LoudnessMeter, TruePeakMeter, analyze};
+use sonicforge_core::analyze::{Analysis, Analyzer, LoudnessMeter, TruePeakMeter, analyze};
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::io::{self, Dither, SampleFormat, WriteOptions};
 use sonicforge_core::master::{
-    Limiter, LimiterParams, MasteringChain, Plan, Preset, Processor, Spec, Target, master_file,
+    Limiter, LimiterParams, MasteringChain, MatchParts, Plan, Preset, Processor, Spec, Target, master_file, plan_match,
 };
 use sonicforge_core::progress::NoProgress;
 
@@ -50,6 +51,16 @@ fn main() -> Outcome<()> {
             write_float(output, &audio)
         }
         ["master", input, output] => master(input, output, &options),
+        ["match", input, output] => {
+            let reference = options.get("reference").ok_or("--reference FILE is missing")?;
+            let (heard, wanted) = (analyze_file(input)?, analyze_file(reference)?);
+            let plan = plan_match(&heard, &wanted, &MatchParts::default())?;
+            print!(
+                "{}",
+                plan.render_file(input, output, &WriteOptions::new(SampleFormat::Float32), &mut NoProgress)?.summary()
+            );
+            Ok(())
+        }
         ["limiter", input, output] => limit(input, output, &options),
         ["write", input, output] => {
             let format = sample_format(&options)?;
@@ -65,7 +76,7 @@ fn main() -> Outcome<()> {
             println!("{}", analyze(&io::read(input)?)?.to_json());
             Ok(())
         }
-        _ => Err("peers time|process|limiter|master|write|analyze … (see the head of peers.rs)".into()),
+        _ => Err("peers time|process|limiter|master|match|write|analyze … (see the head of peers.rs)".into()),
     }
 }
 
@@ -73,6 +84,19 @@ fn number(options: &HashMap<String, String>, name: &str, default: f64) -> Outcom
     options
         .get(name)
         .map_or(Ok(default), |text| text.parse().map_err(|_| format!("--{name} {text} is no number").into()))
+}
+
+/// The analysis of a file that is read in pieces.
+fn analyze_file(path: &str) -> Outcome<Analysis> {
+    let mut reader = io::Reader::open(path)?;
+    let (rate, channels) = (reader.info().sample_rate, reader.info().channels);
+    let (mut analyzer, mut piece) = (Analyzer::new(rate, channels)?, AudioBuffer::new(rate, channels, 4_096)?);
+    loop {
+        match reader.read(&mut piece.block())? {
+            0 => return Ok(analyzer.finish()),
+            frames => analyzer.push(&piece.block_range(0, frames))?,
+        }
+    }
 }
 
 fn sample_format(options: &HashMap<String, String>) -> Outcome<SampleFormat> {
@@ -140,6 +164,11 @@ fn time(kernel: &str, input: &str, options: &HashMap<String, String>) -> Outcome
                     peak.push(&block)?;
                 }
                 let _ = (loudness.integrated(), loudness.loudness_range(), peak.finish());
+            }
+            "decode" => {
+                let mut reader = io::Reader::open(input)?;
+                let mut block = AudioBuffer::new(rate, channels, 4_096)?;
+                while reader.read(&mut block.block())? > 0 {}
             }
             "ebur128" => {
                 let mut meter = EbuR128::new(channels as u32, rate, Mode::all())?;

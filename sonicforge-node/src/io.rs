@@ -10,7 +10,7 @@ use sonicforge_core::error;
 use sonicforge_core::io::{self, Container, Dither, SampleFormat, WriteOptions};
 
 use crate::enter::{Job, Work, enter, start};
-use crate::values::{Outcome, audio, from_json};
+use crate::values::{Outcome, audio, from_json, to_json};
 
 /// How a file is written, as the facade spells it.
 #[derive(Deserialize, Default)]
@@ -47,20 +47,7 @@ pub fn read_bytes(job: &Job, bytes: &[u8]) -> AsyncTask<Work> {
 /// What a file says about itself, as JSON.
 #[napi]
 pub fn info(job: &Job, path: String) -> AsyncTask<Work> {
-    start(job, move |_| Ok(Outcome::Text(info_json(&io::info(path)?))))
-}
-
-/// The fields of a file's own description.
-pub fn info_json(info: &io::FileInfo) -> String {
-    serde_json::json!({
-        "sample_rate": info.sample_rate,
-        "channels": info.channels,
-        "frames": info.frames,
-        "format": info.format,
-        "codec": info.codec,
-        "bits_per_sample": info.bits_per_sample,
-    })
-    .to_string()
+    start(job, move |_| Ok(Outcome::Text(to_json(&io::info(path)?)?)))
 }
 
 /// The tags and pictures of a file.

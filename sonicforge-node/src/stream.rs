@@ -10,8 +10,8 @@ use sonicforge_core::error::{self, Error};
 use sonicforge_core::io;
 
 use crate::enter::{Job, Work, enter, start};
-use crate::io::{info_json, write_options};
-use crate::values::Outcome;
+use crate::io::write_options;
+use crate::values::{Outcome, to_json};
 
 /// What one call at a time works on, until it is closed.
 struct Shared<T>(Arc<Mutex<Option<T>>>);
@@ -52,7 +52,7 @@ impl Reader {
     /// What the file says about itself, as JSON.
     #[napi(getter)]
     pub fn info(&self) -> Result<String, String> {
-        enter(|| self.0.with(|reader| Ok(info_json(reader.info()))))
+        enter(|| self.0.with(|reader| to_json(reader.info())))
     }
 
     /// The next frames: fewer at the end of the sound, none after it.

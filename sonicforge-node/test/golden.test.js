@@ -1,0 +1,99 @@
+// Runs the golden vectors that all three languages run (`sonicforge-core/tests/golden/<verb>/<case>.json`), through the
+// public face. A case is `{ operation, input, parameters, expected, tolerance, origin }`; every field of `expected` is
+// compared: numbers within the tolerance of the outermost field that they are in, the rest exactly.
+
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import test from 'node:test'
+import * as sonicforge from '../lib/index.js'
+import { camel } from '../lib/names.js'
+import { here } from './support.js'
+
+const { analyze, testing } = sonicforge
+const root = here('../../sonicforge-core/tests/golden/')
+
+const operations = {
+  analyze: async ({ input }) => analyze(sound(input)),
+}
+
+function sound({ signal: { kind, ...parameters }, ...format }) {
+  return testing.signal(kind, { ...parameters, ...format })
+}
+
+const folders = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory() && entry.name !== 'tools')
+const cases = folders.flatMap(({ name }) =>
+  readdirSync(new URL(`${name}/`, root))
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => `${name}/${file}`),
+)
+
+test('there are as many cases as there should be', () => {
+  const atLeast = Number(readFileSync(new URL('COUNT', root), 'utf8'))
+  assert.ok(cases.length >= atLeast, `${cases.length} golden cases, but COUNT says ${atLeast}`)
+})
+
+for (const name of cases) {
+  test(name, async () => {
+    const golden = camel(JSON.parse(readFileSync(new URL(name, root), 'utf8')))
+    const operation = operations[golden.operation]
+    assert.ok(operation, `unknown golden operation ${golden.operation}`)
+    assert.deepEqual(differences(await operation(golden), golden), [])
+  })
+}
+
+function differences(actual, { expected, tolerance = {} }) {
+  return Object.keys(expected).flatMap((field) => compare(actual[field], expected[field], tolerance[field] ?? 0, field))
+}
+
+function compare(actual, expected, tolerance, at) {
+  if (typeof actual === 'number' && typeof expected === 'number') {
+    const close = Math.abs(actual - expected) <= tolerance + 1e-12 * Math.abs(expected)
+    return close ? [] : [`${at} is ${actual}, expected ${expected} ± ${tolerance}`]
+  }
+  if (Array.isArray(expected) && Array.isArray(actual) && actual.length === expected.length) {
+    return expected.flatMap((item, i) => compare(actual[i], item, tolerance, `${at}[${i}]`))
+  }
+  if (isObject(actual) && isObject(expected)) {
+    return Object.keys(expected).flatMap((key) => compare(actual[key], expected[key], tolerance, `${at}.${key}`))
+  }
+  return Object.is(actual, expected) ? [] : [`${at} is ${JSON.stringify(actual)}, expected ${JSON.stringify(expected)}`]
+}
+
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+test('the comparison sees what is wrong', () => {
+  const golden = { expected: { a: 1, b: [1, null], c: [{ x: 2 }], d: null }, tolerance: { a: 0.1, c: 0.5 } }
+  assert.deepEqual(differences({ a: 1.05, b: [1, null], c: [{ x: 2.4, y: 1 }], d: null }, golden), [])
+  for (const bad of [
+    { a: 1.2, b: [1, null], c: [{ x: 2 }], d: null },
+    { a: 1, b: [1, 0], c: [{ x: 2 }], d: null },
+    { a: 1, b: [1], c: [{ x: 2 }], d: null },
+    { a: null, b: [1, null], c: [{ x: 2 }], d: null },
+    { a: NaN, b: [1, null], c: [{ x: 2 }], d: null },
+    { a: 1, b: [1, null], c: [{}], d: null },
+    { a: 1, b: [1, null], c: [{ x: 2 }] },
+  ]) {
+    assert.equal(differences(bad, golden).length, 1, JSON.stringify(bad))
+  }
+})
+
+test('every public name of api.json is there', (t) => {
+  const path = new URL('api.json', root)
+  if (!existsSync(path)) return t.skip('no api.json yet')
+  const missing = JSON.parse(readFileSync(path, 'utf8'))
+    .map((row) => row.node)
+    .filter((name) => typeof name === 'string' && !isThere(name))
+  assert.deepEqual(missing, [])
+})
+
+/** Whether `a.b` is a name of the package: a member of a namespace, a static or a property of the class. */
+function isThere(name) {
+  let value = sonicforge
+  for (const part of name.replaceAll('()', '').replaceAll('#', '.').split('.')) {
+    if (value === undefined || value === null) return false
+    if (part in Object(value)) value = Object.getOwnPropertyDescriptor(Object(value), part)?.value ?? true
+    else if (typeof value === 'function' && part in (value.prototype ?? {})) value = true
+    else return false
+  }
+  return true
+}
