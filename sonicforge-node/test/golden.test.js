@@ -9,11 +9,32 @@ import * as sonicforge from '../lib/index.js'
 import { camel } from '../lib/names.js'
 import { here } from './support.js'
 
-const { analyze, testing } = sonicforge
+const { MasteringChain, Plan, Preset, analyze, master, plan, testing } = sonicforge
 const root = here('../../sonicforge-core/tests/golden/')
 
 const operations = {
-  analyze: async ({ input }) => analyze(sound(input)),
+  analyze: ({ input }) => analyze(sound(input)),
+  render: async ({ input, parameters }) => {
+    const chain = new MasteringChain(parameters.preset)
+    const audio = await chain.render(sound(input))
+    const { latency } = chain.prepare({ sampleRate: input.sampleRate, channels: input.channels })
+    const probe = (channel) => Array.from({ length: 16 }, (_, k) => channel[Math.floor(((k + 1) * audio.frames) / 17)])
+    const probes = Array.from({ length: audio.channels }, (_, c) => probe(audio.channel(c)))
+    return { latency, frames: audio.frames, probes }
+  },
+  plan: ({ input, parameters }) => plan(sound(input), parameters),
+  master: async ({ input, parameters: { target, plan: made } }) => {
+    const { report } = made ? await new Plan(made).render(sound(input)) : await master(sound(input), { target })
+    return report
+  },
+  match: ({ input, parameters: { reference, parts } }) => plan(sound(input), { reference: sound(reference), match: parts }),
+  preset: ({ parameters: { json, toml } }) => {
+    try {
+      return json === undefined ? Preset.fromToml(toml) : Preset.fromJson(json)
+    } catch (error) {
+      return { error: error.code }
+    }
+  },
 }
 
 function sound({ signal: { kind, ...parameters }, ...format }) {

@@ -338,3 +338,66 @@ pub fn write_bytes(buffer: &AudioBuffer, options: &WriteOptions) -> Result<Vec<u
     write_all(&mut pipeline, buffer)?;
     Ok(pipeline.finish()?.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Signal;
+    use std::io::{Error as IoError, ErrorKind, SeekFrom};
+
+    /// A disk with room for so many bytes.
+    struct SmallDisk(Cursor<Vec<u8>>, usize);
+
+    impl Write for SmallDisk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if self.0.position() as usize + bytes.len() > self.1 {
+                return Err(IoError::from(ErrorKind::StorageFull));
+            }
+            self.0.write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for SmallDisk {
+        fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_wherever_it_fills() {
+        let sound = Signal::Music { seed: 1 }.render(44_100, 2, 0.3).unwrap();
+        for container in [Container::Wav, Container::Flac] {
+            let options = WriteOptions { container: Some(container), ..Default::default() };
+            let size = write_bytes(&sound, &options).unwrap().len();
+            for room in (0..size).step_by(size / 37) {
+                let disk = SmallDisk(Cursor::new(Vec::new()), room);
+                let error = Pipeline::new(disk, container, 44_100, 2, &options)
+                    .and_then(|mut p| write_all(&mut p, &sound).map(|()| p))
+                    .and_then(Pipeline::finish)
+                    .err();
+                assert_eq!(
+                    error.map(|e| e.code()),
+                    Some("SF_IO"),
+                    "{container:?} with room for {room} of {size} bytes"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_tell_the_container() {
+        for (name, container) in [("a.wav", Container::Wav), ("b.WAVE", Container::Wav), ("c.d.Flac", Container::Flac)]
+        {
+            assert_eq!(Container::for_path(name).unwrap(), container);
+        }
+        for name in ["a", "a.mp3", ".wav", ""] {
+            assert_eq!(Container::for_path(name).unwrap_err().code(), "SF_INVALID_ARGUMENT");
+        }
+        assert_eq!("int16".parse::<SampleFormat>().unwrap(), SampleFormat::Int16);
+        assert!("int8".parse::<SampleFormat>().is_err());
+    }
+}
