@@ -5,7 +5,7 @@
 
 mod analyze;
 mod arrays;
-// mod audio;
+mod audio;
 mod chain;
 mod enter;
 mod errors;
@@ -22,7 +22,7 @@ fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", sonicforge_core::VERSION)?;
     m.add_class::<enter::CancelToken>()?;
     analyze::register(m)?;
-    // audio::register(m)?;
+    audio::register(m)?;
     chain::register(m)?;
     io::register(m)?;
     master::register(m)?;

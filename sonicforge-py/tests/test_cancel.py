@@ -117,3 +117,29 @@ def test_a_handler_of_the_host_is_respected(long):
             sf.MasteringChain("loud").render(long)
     finally:
         signal.signal(signal.SIGUSR1, old)
+
+
+def test_files_and_edits_can_be_stopped_too(long, tmp_path):
+    token = sf.CancelToken()
+    token.cancel()
+    data = long.trim(0.0, 60.0).write_bytes(container="flac", sample_format="int16")
+    for call in (
+        lambda: long.write(tmp_path / "a.wav", cancel=token),
+        lambda: long.write_bytes(container="flac", cancel=token),
+        lambda: sf.AudioBuffer.read_bytes(data, cancel=token),
+    ):
+        with pytest.raises(CancelledError):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_of_files(music, tmp_path):
+    news = []
+
+    def tell(stage, fraction):
+        news.append((stage, fraction))
+
+    music.write(tmp_path / "a.flac", progress=tell)
+    sf.AudioBuffer.read(tmp_path / "a.flac", progress=tell)
+    assert ("write", 1.0) in news
+    assert news[-1] == ("read", 1.0)
