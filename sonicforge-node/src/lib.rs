@@ -6,6 +6,7 @@
 mod analyze;
 mod audio;
 mod documents;
+mod edit;
 mod enter;
 mod io;
 mod master;

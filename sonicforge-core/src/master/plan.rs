@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::analyze::{Analysis, analyze};
+use crate::analyze::{Analysis, BAND_FLOOR_DB, analyze};
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result, in_range};
 use crate::master::chain::Module;
@@ -145,7 +145,7 @@ fn region(heard: &Analysis, low_hz: f64, high_hz: f64) -> Option<f64> {
     let bands: Vec<f64> = heard
         .third_octave
         .iter()
-        .filter(|b| b.center_hz >= low_hz && b.center_hz <= high_hz && b.level_db > -180.0)
+        .filter(|b| b.center_hz >= low_hz && b.center_hz <= high_hz && b.level_db > BAND_FLOOR_DB)
         .map(|b| b.level_db)
         .collect();
     (!bands.is_empty()).then(|| bands.iter().sum::<f64>() / bands.len() as f64)
