@@ -12,6 +12,7 @@ mod errors;
 mod io;
 mod json;
 mod master;
+mod plot;
 mod testing;
 
 use pyo3::prelude::*;
@@ -26,6 +27,7 @@ fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
     chain::register(m)?;
     io::register(m)?;
     master::register(m)?;
+    plot::register(m)?;
     m.add_function(wrap_pyfunction!(normalize, m)?)?;
     testing::register(m)
 }

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pickle
 import threading
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -202,3 +203,15 @@ def test_files_that_cannot_be(tmp_path, music):
         sf.master_file(tmp_path / "in.wav", tmp_path / "none" / "out.wav")
     with pytest.raises(ValueError):
         sf.master_file(tmp_path / "in.wav", tmp_path / "out.mp3")
+
+
+def test_pictures(mastered):
+    report = mastered.report
+    for svg in (report.svg(), report.before.svg()):
+        assert svg.startswith("<svg")
+        assert "http://www.w3.org/2000/svg" in svg
+        ElementTree.fromstring(svg)
+    page = report.html()
+    assert page.lower().startswith("<!doctype html>")
+    assert "<svg" in page
+    assert "<script src" not in page and "<link" not in page

@@ -12,6 +12,7 @@ __all__ = [
     "Reader",
     "Writer",
     "__version__",
+    "analysis_svg",
     "analyze",
     "edit",
     "gain_matched",
@@ -31,7 +32,9 @@ __all__ = [
     "read_bytes",
     "render",
     "render_file",
+    "report_html",
     "report_summary",
+    "report_svg",
     "signal",
     "tags",
     "target",
@@ -91,6 +94,7 @@ class Writer:
     def finish(self) -> None: ...
     def discard(self) -> None: ...
 
+def analysis_svg(analysis: str) -> str: ...
 def analyze(samples: _Array, sample_rate: int, progress: _Progress, cancel: CancelToken | None) -> str: ...
 def edit(
     samples: _Array,
@@ -139,6 +143,8 @@ def render_file(
     progress: _Progress,
     cancel: CancelToken | None,
 ) -> str: ...
+def report_html(report: str) -> str: ...
 def report_summary(report: str) -> str: ...
+def report_svg(report: str) -> str: ...
 def target(text: str) -> str: ...
 def targets() -> str: ...
