@@ -10,6 +10,7 @@ mod edit;
 mod enter;
 mod io;
 mod master;
+mod plot;
 mod processors;
 mod stream;
 mod values;
