@@ -1,6 +1,7 @@
 # The only entrance. Needs cargo, python3 >= 3.11, node >= 20.19, a C compiler and make; brings everything else itself.
 #
 #   make demo [TRACK=song.flac] [TARGET=spotify]   masters a track (or a short piece of our own) into demo-out/
+#   make demo-all                                  the same through Rust, Python and Node, compared
 #   make test                                      the suites of all three languages
 #   make lint bench bench-peers docs wheels fuzz clean
 
@@ -21,8 +22,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 TRACK ?=
 TARGET ?= spotify
+SOURCE = $(if $(TRACK),$(TRACK),demo-out/piece.flac)
 
-.PHONY: demo test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
+.PHONY: demo demo-all test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
         bench bench-peers docs wheels fuzz clean
 
 test: test-rust test-python test-node
@@ -39,7 +41,16 @@ test-node: $(READY)
 	cd sonicforge-node && $(NPM_INSTALL) && npm run build:ci && npm test
 
 demo: build-python
-	python examples/python/master.py --target "$(TARGET)" --out demo-out $(if $(TRACK),"$(TRACK)")
+	python examples/python/master.py "$(if $(TRACK),$(TRACK),-)" demo-out/master.wav "$(TARGET)"
+
+# The same track through all three languages: three files that must be equal to the byte.
+demo-all: demo
+	cargo run $(CORE) --quiet --example master -- "$(SOURCE)" demo-out/rust.wav "$(TARGET)" >/dev/null
+	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build:ci
+	node examples/node/master.mjs "$(SOURCE)" demo-out/node.wav "$(TARGET)" >/dev/null
+	cmp demo-out/master.wav demo-out/rust.wav
+	cmp demo-out/master.wav demo-out/node.wav
+	@echo "Rust, Python and Node wrote the same file"
 
 build-python: $(READY)
 	maturin develop --quiet --profile ci
