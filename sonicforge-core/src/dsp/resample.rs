@@ -10,6 +10,7 @@ use rubato::{Fft, FixedSync, Indexing, Resampler as _, WindowFunction};
 
 use crate::audio::{AudioBuffer, Block, check_format};
 use crate::error::{Error, Result};
+use crate::progress::{Progress, Step, check};
 
 /// Length of the filter, and of a block, in frames of the lower of the two rates, or a little more. The transition band is
 /// then some 3 % of the Nyquist frequency wide.
@@ -168,7 +169,7 @@ impl Resampler {
 const CHUNK: usize = 16_384;
 
 /// A whole buffer at another sample rate; see [`Resampler`].
-pub(crate) fn resample(buffer: &AudioBuffer, to: u32) -> Result<AudioBuffer> {
+pub(crate) fn resample(buffer: &AudioBuffer, to: u32, progress: &mut dyn Progress) -> Result<AudioBuffer> {
     let mut resampler = Resampler::new(buffer.sample_rate(), to, buffer.channels())?;
     if to == buffer.sample_rate() {
         return Ok(buffer.clone());
@@ -184,6 +185,7 @@ pub(crate) fn resample(buffer: &AudioBuffer, to: u32) -> Result<AudioBuffer> {
         }
         resampler.push(&scratch.block_range(0, n), &mut output)?;
         start += n;
+        check(progress, "resampling", Step::new("resample", start as f64 / buffer.frames() as f64))?;
     }
     resampler.finish(&mut output)?;
     AudioBuffer::from_channels(to, &output)
