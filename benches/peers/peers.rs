@@ -9,6 +9,7 @@
 //! peers match IN OUT --reference FILE            float WAV out
 //! peers write IN OUT --bits N --dither NAME
 //! peers analyze IN                               the analysis as JSON
+//! peers ebur128 IN                               the same by the crate ebur128, as far as it goes
 //! ```
 
 use std::collections::HashMap;
@@ -72,11 +73,27 @@ fn main() -> Outcome<()> {
             };
             Ok(io::write(output, &io::read(input)?, &how)?)
         }
+        ["ebur128", input] => {
+            let audio = io::read(input)?;
+            let mut meter = EbuR128::new(audio.channels() as u32, audio.sample_rate(), Mode::all())?;
+            let planes: Vec<&[f32]> = (0..audio.channels()).map(|c| audio.channel(c)).collect();
+            meter.add_frames_planar_f32(&planes)?;
+            let mut peak = 0.0_f64;
+            for c in 0..audio.channels() {
+                peak = peak.max(meter.true_peak(c as u32)?);
+            }
+            let (lufs, range) = (meter.loudness_global()?, meter.loudness_range()?);
+            println!(
+                "{}",
+                json!({"integrated_lufs": lufs, "loudness_range_lu": range, "true_peak_dbtp": 20.0 * peak.log10()})
+            );
+            Ok(())
+        }
         ["analyze", input] => {
             println!("{}", analyze(&io::read(input)?)?.to_json());
             Ok(())
         }
-        _ => Err("peers time|process|limiter|master|match|write|analyze … (see the head of peers.rs)".into()),
+        _ => Err("peers time|process|limiter|master|match|write|analyze|ebur128 … (see the head of peers.rs)".into()),
     }
 }
 
