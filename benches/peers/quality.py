@@ -336,7 +336,7 @@ def trial_meter(work: pathlib.Path) -> list[dict]:
     ]
 
     def ffmpeg_says(path: str) -> tuple[float, float]:
-        said = run(["ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-af", "ebur128=peak=true:framelog=quiet", "-f", "null", "-"])["stderr"]
+        said = run(["ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"])["stderr"]
         summary = said[said.rindex("Summary:") :]
         return tuple(float(re.search(rf"{k}:\s+(-?[\d.]+|-?inf)", summary).group(1)) for k in ("I", "Peak"))
 
