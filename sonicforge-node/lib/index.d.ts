@@ -498,6 +498,22 @@ export type TargetLike = Target | { name: string; loudnessLufs: number; ceilingD
 export interface MasterOptions extends CallOptions {
   /** `"spotify"` unless given. */
   target?: TargetLike | undefined
+  /** Instead of a target: a sound that the result is to resemble, its analysis, or its file. */
+  reference?: AudioBuffer | Analysis | string | URL | undefined
+  /** Which parts of the reference are taken over; all unless given. */
+  match?: MatchParts | undefined
+}
+
+/** Parts of a reference; `true` unless given. */
+export interface MatchParts {
+  /** Integrated loudness. */
+  loudness?: boolean
+  /** 1/3-octave spectrum. */
+  spectrum?: boolean
+  /** Share of the side. */
+  width?: boolean
+  /** Distance from the peaks to the loudness. */
+  dynamics?: boolean
 }
 
 export interface MasterFileOptions extends MasterOptions, WriteOptions {}
@@ -583,7 +599,7 @@ export class Report extends Document {
   html(): string
 }
 
-/** Plans how to bring a sound, or what was measured of it, to a target. */
+/** Plans how to bring a sound, or what was measured of it, to a target or near a reference. */
 export function plan(audio: AudioBuffer | Analysis, options?: MasterOptions): Promise<Plan>
 /** Masters a sound: plan, render, report. */
 export function master(audio: AudioBuffer, options?: MasterOptions): Promise<Mastered>

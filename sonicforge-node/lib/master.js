@@ -1,7 +1,7 @@
 // Mastering: plan, render, report.
 
-import { Analysis, Document } from './analyze.js'
-import { WRITE, audio, fromRaw, raw, writeOptions } from './audio.js'
+import { Analysis, Document, analyze } from './analyze.js'
+import { AudioBuffer, WRITE, audio, fromRaw, raw, writeOptions } from './audio.js'
 import { binding } from './binding.js'
 import * as check from './check.js'
 import { sync, typeError } from './errors.js'
@@ -85,29 +85,64 @@ export class Plan extends Document {
 
 const mastered = (result) => ({ audio: fromRaw(result), report: new Report(fromCore(result.text)) })
 
-/** Plans how to bring a sound, or what was measured of it, to a target. */
+const AIM = ['target', 'reference', 'match']
+const PARTS = ['loudness', 'spectrum', 'width', 'dynamics']
+
+/** Checks that a target and a reference do not come together; the target as the core reads it. */
+function aim({ target, reference, match }) {
+  if (reference === undefined) {
+    if (match !== undefined) throw typeError('match says what to take from a reference; pass a reference too')
+    return targetJson(target === undefined ? 'spotify' : target)
+  }
+  if (target !== undefined) throw typeError('target and reference exclude each other; give one of them')
+  check.options(match, PARTS)
+  return undefined
+}
+
+/** What is to be known of a sound: an analysis, or a buffer or a file that is measured now. */
+async function hear(name, sound, call) {
+  if (sound instanceof Analysis) return sound
+  if (sound instanceof AudioBuffer) return analyze(sound, call)
+  if (typeof sound !== 'string' && !(sound instanceof URL)) {
+    throw typeError(`${name} is ${check.kind(sound)}; expected an AudioBuffer, an Analysis or the path of a file`)
+  }
+  const file = check.path(name, sound)
+  return new Analysis(fromCore(await run(call, (job) => binding.analyzeFile(job, file))))
+}
+
+/** A plan after a reference. Only the call that follows says its progress. */
+async function planAfter(heard, { reference, match = {} }, { signal }) {
+  const [own, theirs] = [await hear('audio', heard, { signal }), await hear('reference', reference, { signal })]
+  const parts = toCore(match, 'match')
+  return new Plan(fromCore(sync(() => binding.planMatch(toCore(own, 'analysis'), toCore(theirs, 'reference'), parts))))
+}
+
+/** Plans how to bring a sound, or what was measured of it, to a target or near a reference. */
 export async function plan(sound, options) {
-  const [{ target = 'spotify' }, call] = split(options, ['target'])
-  const to = targetJson(target)
-  if (sound instanceof Analysis) return new Plan(fromCore(sync(() => binding.planFor(toCore(sound, 'analysis'), to))))
-  const buffer = audio('audio', sound)
-  return new Plan(fromCore(await run(call, (job) => binding.plan(job, ...raw(buffer), to))))
+  const [how, call] = split(options, AIM)
+  const target = aim(how)
+  if (!(sound instanceof Analysis)) audio('audio', sound)
+  if (target === undefined) return planAfter(sound, how, call)
+  if (sound instanceof Analysis) return new Plan(fromCore(sync(() => binding.planFor(toCore(sound, 'analysis'), target))))
+  return new Plan(fromCore(await run(call, (job) => binding.plan(job, ...raw(sound), target))))
 }
 
 /** Masters a sound: plan, render, report. */
 export async function master(sound, options) {
   const buffer = audio('audio', sound)
-  const [{ target = 'spotify' }, call] = split(options, ['target'])
-  const to = targetJson(target)
-  return mastered(await run(call, (job) => binding.master(job, ...raw(buffer), to)))
+  const [how, call] = split(options, AIM)
+  const target = aim(how)
+  if (target === undefined) return (await planAfter(buffer, how, call)).render(buffer, call)
+  return mastered(await run(call, (job) => binding.master(job, ...raw(buffer), target)))
 }
 
 /** Masters a file into a file; memory stays bounded however long it is. */
 export async function masterFile(input, output, options) {
-  const [{ target = 'spotify', ...how }, call] = split(options, ['target', ...WRITE])
-  const [from, into] = [check.path('input', input), check.path('output', output)]
-  const [write, to] = [writeOptions(how), targetJson(target)]
-  return new Report(fromCore(await run(call, (job) => binding.masterFile(job, from, into, write, to), { settled: true })))
+  const [{ target: name, reference, match, ...how }, call] = split(options, [...AIM, ...WRITE])
+  const target = aim({ target: name, reference, match })
+  const [from, into, write] = [check.path('input', input), check.path('output', output), writeOptions(how)]
+  if (target === undefined) return (await planAfter(from, { reference, match }, call)).renderFile(from, into, { ...how, ...call })
+  return new Report(fromCore(await run(call, (job) => binding.masterFile(job, from, into, write, target), { settled: true })))
 }
 
 /** The original at the loudness of its master, for comparing by ear. */

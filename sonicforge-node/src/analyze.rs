@@ -6,6 +6,7 @@ use napi_derive::napi;
 use sonicforge_core::analyze::{self, Analysis};
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::error::{self, Error};
+use sonicforge_core::io::Reader;
 use sonicforge_core::progress::{Progress, Step};
 
 use crate::enter::{Job, Watch, Work, enter, start};
@@ -34,6 +35,33 @@ pub fn listen(buffer: &AudioBuffer, watch: &mut Watch) -> error::Result<Analysis
 pub fn analyze_whole(job: &Job, samples: &[f32], rate: u32, channels: u32) -> Result<AsyncTask<Work>, String> {
     let buffer = enter(|| audio(samples, rate, channels))?;
     Ok(start(job, move |watch| Ok(Outcome::Text(listen(&buffer, watch)?.to_json()))))
+}
+
+/// Measures a file in memory that does not grow with its length.
+fn listen_to_file(path: String, watch: &mut Watch) -> error::Result<Analysis> {
+    let mut reader = Reader::open(path)?;
+    let (rate, channels, length) = (reader.info().sample_rate, reader.info().channels, reader.info().frames);
+    let mut analyzer = analyze::Analyzer::new(rate, channels)?;
+    let mut piece = AudioBuffer::new(rate, channels, PIECE)?;
+    let mut done = 0;
+    loop {
+        let came = reader.read(&mut piece.block())?;
+        if came == 0 {
+            return Ok(analyzer.finish());
+        }
+        analyzer.push(&piece.block_range(0, came))?;
+        done += came as u64;
+        let fraction = length.map_or(0.0, |length| done as f64 / length.max(1) as f64);
+        if watch.report(Step::new("analyze", fraction)).is_break() {
+            return Err(Error::Cancelled("the analysis"));
+        }
+    }
+}
+
+/// Measures a file; JSON.
+#[napi]
+pub fn analyze_file(job: &Job, path: String) -> AsyncTask<Work> {
+    start(job, move |watch| Ok(Outcome::Text(listen_to_file(path, watch)?.to_json())))
 }
 
 /// What a meter on a screen shows.

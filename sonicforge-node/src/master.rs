@@ -54,6 +54,15 @@ pub fn plan_for(analysis: String, to: String) -> Result<String, String> {
     enter(|| Ok(master::plan_for(&from_json("analysis", &analysis)?, &target(&to)?)?.to_json()))
 }
 
+/// Plans from what was measured of a sound and of its reference; JSON.
+#[napi]
+pub fn plan_match(analysis: String, reference: String, parts: String) -> Result<String, String> {
+    enter(|| {
+        let (heard, like) = (from_json("analysis", &analysis)?, from_json("reference", &reference)?);
+        Ok(master::plan_match(&heard, &like, &from_json("match", &parts)?)?.to_json())
+    })
+}
+
 /// Masters a sound to a target: the sound, and the report as JSON.
 #[napi(js_name = "master")]
 pub fn master_sound(

@@ -28,6 +28,8 @@ test('a report is plain data with camelCase keys, a summary, and JSON that all l
   assert.ok(report instanceof Report)
   assert.equal(report.target.loudnessLufs, -16)
   assert.match(report.summary(), /integrated/)
+  assert.match(report.svg(), /^<svg[\s\S]*<\/svg>\s*$/)
+  assert.match(report.html(), /^<!doctype html>[\s\S]*<svg/i)
   assert.equal(Report.fromJson(report.toJson()).toJson(), report.toJson())
   assert.deepEqual(Report.fromJson(report.toJson()).after, report.after)
   assert.ok('loudness_reached' in JSON.parse(report.toJson()))
@@ -98,6 +100,25 @@ test('abort: prompt, and no file is left behind', async (t) => {
   await assert.rejects(masterFile(input, join(path, 'out.wav'), { onProgress }), (error) => error === fault)
   await sleep(100)
   assert.deepEqual(readdirSync(path), ['in.wav'])
+})
+
+test('a reference: buffer, analysis or file, and parts of it', async (t) => {
+  const [path, sound] = [folder(t), music(4)]
+  const reference = testing.signal('noise', { levelDbfs: -12, seed: 1, seconds: 4 })
+  const [input, like] = [join(path, 'in.wav'), join(path, 'like.wav')]
+  await Promise.all([sound.write(input, { sampleFormat: 'float32' }), reference.write(like, { sampleFormat: 'float32' })])
+  const match = { width: false, dynamics: false }
+  const made = await plan(sound, { reference, match })
+  assert.deepEqual(await plan(sound, { reference: await analyze(reference), match }), made)
+  assert.deepEqual(await plan(await analyze(sound), { reference: like, match }), made)
+  const { report, audio } = await master(sound, { reference, match: { spectrum: false } })
+  assert.ok(Math.abs(report.after.integratedLufs - (await analyze(reference)).integratedLufs) <= 0.1 || report.refusal)
+  await masterFile(input, join(path, 'out.wav'), { reference: like, match: { spectrum: false }, sampleFormat: 'float32' })
+  assert.deepEqual((await AudioBuffer.read(join(path, 'out.wav'))).samples, audio.samples)
+  await assert.rejects(plan(sound, { reference, target: 'spotify' }), { name: 'TypeError', message: /exclude each other/ })
+  await assert.rejects(plan(sound, { match }), { name: 'TypeError', message: /pass a reference too/ })
+  await assert.rejects(plan(sound, { reference, match: { tone: true } }), { name: 'TypeError', message: /unknown option "tone"/ })
+  await assert.rejects(plan(sound, { reference: 3 }), { name: 'TypeError', message: /reference is a number/ })
 })
 
 test('the original at the loudness of its master', async () => {

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// The version of the JSON form of [`Analysis`].
 pub const SCHEMA: u32 = 1;
 
+/// Band levels end here, in dB: 20 dB further down, f32 holds nothing but rounding. A band without any sound has this level.
+pub const BAND_FLOOR_DB: f64 = -120.0;
+
 /// Everything that was measured of one sound. `None` means that there was nothing to measure: silence, or too short.
 ///
 /// RMS and band levels are mean squares: a sine of full scale reads −3.01 dB, and the bands add up to the RMS.
@@ -65,7 +68,7 @@ pub struct Analysis {
 pub struct BandLevel {
     /// Nominal centre frequency in Hz (IEC 61260).
     pub center_hz: f64,
-    /// Mean square in the band, in dB re 1.0; −120 or above.
+    /// Mean square in the band, in dB re 1.0, at least [`BAND_FLOOR_DB`].
     pub level_db: f64,
 }
 

@@ -12,7 +12,7 @@ mod stereo;
 mod timeline;
 mod true_peak;
 
-pub use analysis::{Analysis, BandLevel, SCHEMA, Timeline};
+pub use analysis::{Analysis, BAND_FLOOR_DB, BandLevel, SCHEMA, Timeline};
 pub use analyzer::{Analyzer, Live, analyze};
 pub use loudness::{LoudnessMeter, channel_weights, gated_loudness, loudness_range};
 pub use spectrum::third_octave_centers;

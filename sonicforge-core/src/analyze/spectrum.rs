@@ -9,13 +9,11 @@ use crate::dsp::stft::Stft;
 use crate::dsp::window::sine;
 use crate::units::power_to_db;
 
-use super::analysis::BandLevel;
+use super::analysis::{BAND_FLOOR_DB, BandLevel};
 use super::quantum::Quantum;
 
 /// Bins are at most this wide, in Hz.
 const RESOLUTION_HZ: f64 = 3.0;
-/// Bands are not reported below this: 20 dB further down, f32 holds nothing but rounding.
-const FLOOR_DB: f64 = -120.0;
 /// Nominal centres in Hz, bands 14 to 43 of the standard.
 const CENTERS: [f64; 30] = [
     25.0, 31.5, 40.0, 50.0, 63.0, 80.0, 100.0, 125.0, 160.0, 200.0, 250.0, 315.0, 400.0, 500.0, 630.0, 800.0, 1_000.0,
@@ -157,7 +155,7 @@ impl Spectrum {
                     bins[k] * ((b.min(hi) - a.max(lo)) / width).clamp(0.0, 1.0)
                 })
                 .sum();
-            BandLevel { center_hz, level_db: power_to_db(power).max(FLOOR_DB) }
+            BandLevel { center_hz, level_db: power_to_db(power).max(BAND_FLOOR_DB) }
         };
         third_octave_centers(self.sample_rate).iter().enumerate().map(band).collect()
     }

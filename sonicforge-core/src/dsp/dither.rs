@@ -106,12 +106,20 @@ fn steps(x: f32, scale: f64) -> f64 {
 /// The sample at `n` steps, clipped at full scale.
 #[inline]
 fn sample(n: f64, scale: f64) -> f32 {
-    (n.clamp(-scale, scale - 1.0) / scale) as f32
+    (n.clamp(-scale, scale - 1.0) * scale.recip()) as f32
+}
+
+/// `x` rounded to the nearest integer. Adding 1.5·2⁵² leaves no bits for a fraction; what is too large for the trick has no
+/// fraction to begin with. (Without SSE 4.1, `f64::floor` and `round_ties_even` are calls.)
+#[inline]
+fn nearest(x: f64) -> f64 {
+    const MAGIC: f64 = 6_755_399_441_055_744.0;
+    (x + MAGIC) - MAGIC
 }
 
 fn round(samples: &mut [f32], scale: f64) {
     for x in samples {
-        *x = sample(steps(*x, scale).round_ties_even(), scale);
+        *x = sample(nearest(steps(*x, scale)), scale);
     }
 }
 
@@ -142,7 +150,7 @@ impl Channel {
                 continue;
             }
             let dithered = steps(*x, scale) + self.triangular();
-            *x = sample((dithered + 0.5).floor(), scale);
+            *x = sample(nearest(dithered), scale);
         }
     }
 
@@ -155,7 +163,7 @@ impl Channel {
             }
             // Error feedback: v = x − Σ c_k e_(n−k), so the output carries e * (1 − Σ c_k z^−k).
             let wanted = steps(*x, scale) - self.errors.iter().zip(filter).map(|(e, c)| e * c).sum::<f64>();
-            let n = (wanted + self.triangular() + 0.5).floor();
+            let n = nearest(wanted + self.triangular());
             self.errors.copy_within(0..ORDER - 1, 1);
             // An infinite sample has no error worth remembering.
             self.errors[0] = if wanted.is_finite() { n - wanted } else { 0.0 };
@@ -202,4 +210,187 @@ fn shaping_filter(sample_rate: u32) -> [f64; ORDER] {
         error *= 1.0 - reflection * reflection;
     }
     std::array::from_fn(|k| -a[k + 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::AudioBuffer;
+    use crate::testing::Signal;
+    use crate::units::power_to_db;
+    use std::f64::consts::TAU;
+
+    fn quantized(buffer: &AudioBuffer, bits: u32, dither: Dither, seed: u64) -> AudioBuffer {
+        let mut out = buffer.clone();
+        Quantizer::new(bits, dither, seed, buffer.sample_rate(), buffer.channels()).unwrap().process(&mut out.block());
+        out
+    }
+
+    fn error_power(a: &AudioBuffer, b: &AudioBuffer) -> f64 {
+        let sum: f64 = a.samples().iter().zip(b.samples()).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+        sum / a.samples().len() as f64
+    }
+
+    const SEGMENT: usize = 8_192;
+
+    /// Mean power at `bin` of segments of 8 192 frames, such that a sine of peak A shows A²/2.
+    fn bin_power(x: &[f32], bin: usize) -> f64 {
+        let turns: Vec<(f64, f64)> =
+            (0..SEGMENT).map(|n| (TAU * (bin * n % SEGMENT) as f64 / SEGMENT as f64).sin_cos()).collect();
+        let segments = x.chunks_exact(SEGMENT);
+        let count = segments.len() as f64;
+        segments
+            .map(|s| {
+                let (mut re, mut im) = (0.0, 0.0);
+                for (x, (sin, cos)) in s.iter().zip(&turns) {
+                    re += f64::from(*x) * cos;
+                    im += f64::from(*x) * sin;
+                }
+                2.0 * (re * re + im * im) / (SEGMENT as f64).powi(2)
+            })
+            .sum::<f64>()
+            / count
+    }
+
+    #[test]
+    fn the_noise_is_a_quarter_of_a_squared_step() {
+        // Re the power ½ of a full-scale sine: −93.3 dB at 16 bit.
+        let x = Signal::Music { seed: 7 }.render(48_000, 2, 4.0).unwrap();
+        for (bits, expected) in [(16, -93.32), (8, -45.15)] {
+            let noise = power_to_db(error_power(&x, &quantized(&x, bits, Dither::Tpdf, 1)) / 0.5);
+            println!("TPDF at {bits} bit: {noise:.3} dB re a full-scale sine");
+            assert!((noise - expected).abs() < 0.2, "{bits} bit: {noise:.2} dB");
+        }
+    }
+
+    #[test]
+    fn a_tone_below_one_step_keeps_its_level_and_gets_no_harmonics() {
+        let bin = 171; // about 1 kHz
+        let frequency_hz = bin as f64 * 48_000.0 / SEGMENT as f64;
+        for level_dbfs in [-100.0, -92.0, -80.0] {
+            let tone = Signal::Sine { frequency_hz, level_dbfs, phase_deg: 0.0 };
+            let x = tone.render(48_000, 1, 120.0 * SEGMENT as f64 / 48_000.0).unwrap();
+            let y = quantized(&x, 16, Dither::Tpdf, 3);
+            let level = power_to_db(bin_power(y.channel(0), bin) / 0.5);
+            assert!((level - level_dbfs).abs() < 0.1, "{level_dbfs} dBFS became {level:.2}");
+            let floor = (0..24).map(|i| bin_power(y.channel(0), 60 + 137 * i)).sum::<f64>() / 24.0;
+            let harmonics: Vec<f64> = (2..=12).map(|k| power_to_db(bin_power(y.channel(0), k * bin) / floor)).collect();
+            let worst = harmonics.iter().copied().fold(f64::MIN, f64::max);
+            println!("{level_dbfs} dBFS: level {level:.3}, worst harmonic {worst:.2} dB over the floor");
+            assert!(worst < 3.0, "{level_dbfs} dBFS: harmonics {harmonics:.1?} dB over the floor");
+        }
+        // The same without dither: nothing is left of the tone.
+        let x = Signal::Sine { frequency_hz, level_dbfs: -100.0, phase_deg: 0.0 }.render(48_000, 1, 1.0).unwrap();
+        assert!(quantized(&x, 16, Dither::None, 0).samples().iter().all(|x| *x == 0.0));
+    }
+
+    #[test]
+    fn shaping_lowers_what_is_heard() {
+        for rate in [8_000, 16_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000, 384_000] {
+            let filter = shaping_filter(rate);
+            let (mut plain, mut heard, mut flat, mut points) = (0.0, 0.0, 0.0, 0.0);
+            for i in 0..4_096 {
+                let f = (i as f64 + 0.5) / 4_096.0;
+                let w = std::f64::consts::PI * f;
+                let (mut re, mut im) = (1.0, 0.0);
+                for (k, c) in filter.iter().enumerate() {
+                    re -= c * (w * (k + 1) as f64).cos();
+                    im += c * (w * (k + 1) as f64).sin();
+                }
+                let gain = re * re + im * im;
+                let weight = 10f64.powf(-threshold_in_quiet(f * f64::from(rate) / 2.0) / 10.0);
+                plain += weight;
+                heard += weight * gain;
+                flat += gain;
+                points += 1.0;
+            }
+            let (heard, flat) = (power_to_db(heard / plain), power_to_db(flat / points));
+            println!("shaping at {rate} Hz: {heard:.1} dB as heard, {flat:.1} dB in all; filter {filter:.3?}");
+            // White noise is what can be heard of it; from 44.1 kHz on there is room above the ear's range.
+            assert!(
+                heard
+                    < match rate {
+                        44_100.. => -15.0,
+                        _ => -1.0,
+                    },
+                "{rate} Hz: {heard:.1} dB"
+            );
+            assert!(flat < 30.0, "{rate} Hz: {flat:.1} dB");
+        }
+        // The quantizer does what the filter says: the power of the whole error.
+        let x = Signal::Music { seed: 7 }.render(44_100, 1, 4.0).unwrap();
+        let filter = shaping_filter(44_100);
+        let expected = power_to_db(1.0 + filter.iter().map(|c| c * c).sum::<f64>()) - 93.32;
+        let noise = power_to_db(error_power(&x, &quantized(&x, 16, Dither::Shaped, 1)) / 0.5);
+        assert!((noise - expected).abs() < 0.2, "{noise:.2} dB, expected {expected:.2}");
+    }
+
+    #[test]
+    fn blocks_make_no_difference_and_the_seed_decides() {
+        let mut x = Signal::Music { seed: 2 }.render(44_100, 3, 0.4).unwrap();
+        for c in 0..3 {
+            x.channel_mut(c)[3_000..6_000].fill(0.0);
+        }
+        for dither in [Dither::None, Dither::Tpdf, Dither::Shaped] {
+            let whole = quantized(&x, 16, dither, 9);
+            for size in [1, 64, 65, 8_192] {
+                let mut y = x.clone();
+                let mut quantizer = Quantizer::new(16, dither, 9, 44_100, 3).unwrap();
+                for start in (0..y.frames()).step_by(size) {
+                    let end = (start + size).min(y.frames());
+                    quantizer.process(&mut y.block_range(start, end));
+                }
+                assert_eq!(y, whole, "{dither:?} in blocks of {size}");
+            }
+            assert_eq!(quantized(&x, 16, dither, 10) == whole, dither == Dither::None);
+        }
+    }
+
+    #[test]
+    fn channels_have_their_own_noise() {
+        let x = AudioBuffer::from_planar(48_000, 2, vec![0.25; 20_000]).unwrap();
+        let y = quantized(&x, 16, Dither::Tpdf, 1);
+        let (l, r) = (y.channel(0), y.channel(1));
+        let product: f64 = l.iter().zip(r).map(|(l, r)| f64::from(l - 0.25) * f64::from(r - 0.25)).sum();
+        let power: f64 = l.iter().map(|l| f64::from(l - 0.25).powi(2)).sum();
+        assert!((product / power).abs() < 0.05);
+    }
+
+    #[test]
+    fn silence_stays_silence() {
+        for dither in [Dither::Tpdf, Dither::Shaped] {
+            let silence = AudioBuffer::new(48_000, 2, 5_000).unwrap();
+            assert_eq!(quantized(&silence, 16, dither, 1), silence);
+            let mut x = silence.clone();
+            x.channel_mut(0)[1_000..2_000].fill(0.3);
+            let y = quantized(&x, 16, dither, 1);
+            assert!(y.channel(0)[..1_000].iter().all(|x| *x == 0.0));
+            assert!(y.channel(0)[2_064..].iter().all(|x| *x == 0.0));
+            assert!(y.channel(1).iter().all(|x| *x == 0.0));
+        }
+    }
+
+    #[test]
+    fn the_grid_is_met_clipped_and_left_alone() {
+        let mut values =
+            vec![0.0, 1.0, -1.0, 2.0, -2.0, 0.999_999, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX];
+        values.extend((-400..400).map(|n| n as f32 / 32_768.0));
+        let x = AudioBuffer::from_planar(48_000, 1, values).unwrap();
+        for dither in [Dither::None, Dither::Tpdf, Dither::Shaped] {
+            for bits in [8, 16, 24] {
+                let scale = (1u32 << (bits - 1)) as f32;
+                let y = quantized(&x, bits, dither, 1);
+                for y in y.samples() {
+                    let n = y * scale;
+                    assert!(n == n.trunc() && (-scale..scale).contains(&n), "{dither:?} {bits} bit: {n}");
+                }
+            }
+        }
+        let y = quantized(&x, 16, Dither::None, 1);
+        let top = 32_767.0 / 32_768.0;
+        assert_eq!(y.samples()[..10], [0.0, top, -1.0, top, -1.0, top, 0.0, top, -1.0, top]);
+        assert_eq!(y.samples()[10..], x.samples()[10..]);
+        assert!(Quantizer::new(25, Dither::None, 0, 48_000, 1).is_err());
+        assert!(Quantizer::new(16, Dither::None, 0, 48_000, 9).is_err());
+    }
 }

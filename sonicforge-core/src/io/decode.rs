@@ -21,7 +21,7 @@ use symphonia::core::common::Limit;
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::well_known as formats;
-use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
+use symphonia::core::formats::{FormatId, FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
 
@@ -29,6 +29,7 @@ use crate::audio::{AudioBuffer, Block, MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE
 use crate::error::{Error, Result};
 use crate::io::tags::Tags;
 use crate::io::{mp4, rf64};
+use crate::progress::{NoProgress, Progress, Step, check};
 
 /// What a file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -40,7 +41,7 @@ pub struct FileInfo {
     pub channels: usize,
     /// Length in frames after trimming; `None` when the file does not state it exactly.
     pub frames: Option<u64>,
-    /// The container: `"wav"`, `"aiff"`, `"flac"`, `"mp3"`, `"ogg"`, `"m4a"`, `"caf"`, `"aac"`.
+    /// The container: `"wav"`, `"aiff"`, `"flac"`, `"mp3"`, `"ogg"`, `"m4a"`, `"aac"`.
     pub format: String,
     /// The codec: `"pcm_s16le"`, `"flac"`, `"mp3"`, `"vorbis"`, `"aac"`, `"alac"`, `"opus"` …
     pub codec: String,
@@ -243,6 +244,10 @@ const MAX_FRAMES_PER_BYTE: u64 = 8_192;
 /// An MP3 cut out of a longer stream lacks what its first packets refer to; so many may fail before the first one decodes.
 const MAX_FALSE_STARTS: usize = 3;
 
+const LOSSY: [&str; 6] = ["mp1", "mp2", "mp3", "vorbis", "aac", "opus"];
+/// The headers of lossy files are often a packet or two off.
+const LOSSY_SLACK: u64 = 8_192;
+
 struct Stream {
     format: Box<dyn FormatReader>,
     decoder: Box<dyn AudioDecoder>,
@@ -255,10 +260,10 @@ struct Stream {
     left: Option<u64>,
     /// Frames given out so far.
     given: u64,
+    /// Bytes of the file, 0 when it is a pipe.
+    length: u64,
     /// Frames that may be decoded before the stream is taken for endless.
     limit: u64,
-    /// Whether the track is trimmed by hand, because the decoder does not heed the packet's trim.
-    trim_packets: bool,
     /// Linear gain that the codec's header asks for (Opus).
     gain: f32,
     /// Whether any packet decoded so far.
@@ -267,23 +272,24 @@ struct Stream {
     ended: bool,
     /// The format the first buffer had; it may not change.
     spec: (u32, usize),
-    strict: bool,
+    /// So many frames may be missing at the end.
+    slack: u64,
 }
 
 impl Stream {
     fn open(source: &Source) -> Result<(Self, FileInfo)> {
         let mut media = source.open()?;
-        let length = media.byte_len().unwrap_or(u64::MAX / MAX_FRAMES_PER_BYTE);
-        if length == 0 {
+        let length = media.byte_len();
+        if length == Some(0) {
             return Err(Error::Format(format!("{} is empty", source.name())));
         }
         let mut trim = mp4::Trim::default();
-        let mut rf64 = false;
+        let mut rf64 = None;
         if media.is_seekable() {
             trim = mp4::read_trim(&mut *media).unwrap_or_default();
             media.rewind().map_err(|e| source.io(e))?;
             if let Some(header) = rf64::probe(&mut *media).map_err(|e| source.io(e))? {
-                rf64 = true;
+                rf64 = Some(header);
                 media = Box::new(rf64::AsRiff::new(media, header));
             }
             media.rewind().map_err(|e| source.io(e))?;
@@ -314,24 +320,24 @@ impl Stream {
             e => codec_error(source, e),
         })?;
         decoder.reset();
+        let codec = decoder.codec_info().short_name.to_string();
 
         let id = track.id;
         let mut frames = track.num_frames;
         let mut skip = 0;
-        // Whether a sound that ends before `frames` is an error.
-        let mut strict = true;
         if format_id == formats::FORMAT_ID_ISOMP4 {
             let rate = params.sample_rate.unwrap_or_default();
             let cut = trim.in_frames(id, rate, frames);
             (skip, frames) = (cut.skip, cut.frames);
-        } else if format_id == formats::FORMAT_ID_MP3 && track.delay.is_none() {
-            // Without a LAME tag the length is an estimate from the bit rate.
+        } else if let Some(header) = rf64 {
+            frames = header.frames;
+        } else if format_id == formats::FORMAT_ID_ADTS || (is_mpeg(format_id) && track.delay.is_none()) {
+            // Here the length is an estimate from the bit rate.
             frames = None;
-            strict = false;
-        } else if format_id == formats::FORMAT_ID_CAF {
-            skip = u64::from(track.delay.unwrap_or(0));
         } else if opus {
+            // Symphonia counts the pre-skip.
             skip = u64::from(track.delay.unwrap_or(0));
+            frames = frames.map(|f| f.saturating_sub(skip));
         }
         let left = if skip > 0 || format_id == formats::FORMAT_ID_ISOMP4 { frames } else { None };
 
@@ -343,14 +349,14 @@ impl Stream {
             skip,
             left,
             given: 0,
-            limit: length.saturating_mul(MAX_FRAMES_PER_BYTE),
-            trim_packets: opus,
+            length: length.unwrap_or(0),
+            limit: length.map_or(u64::MAX, |length| length.saturating_mul(MAX_FRAMES_PER_BYTE)),
             gain,
             started: false,
             false_starts: 0,
             ended: false,
             spec: (0, 0),
-            strict,
+            slack: if LOSSY.contains(&codec.as_str()) { LOSSY_SLACK } else { 0 },
         };
         // The first buffer says what really comes out of the decoder.
         stream.more(source, frames)?;
@@ -372,15 +378,13 @@ impl Stream {
             )));
         }
         stream.spec = (sample_rate, channels);
-        let codec = stream.decoder.codec_info().short_name.to_string();
-        let lossy = ["mp1", "mp2", "mp3", "vorbis", "aac", "opus"].contains(&codec.as_str());
         let info = FileInfo {
             sample_rate,
             channels,
             frames,
-            format: format_name(stream.format.format_info().format, stream.format.format_info().short_name, rf64),
+            format: format_name(format_id),
+            bits_per_sample: bits_per_sample(&params, &codec),
             codec,
-            bits_per_sample: params.bits_per_coded_sample.or(params.bits_per_sample).filter(|_| !lossy),
         };
         Ok((stream, info))
     }
@@ -394,8 +398,8 @@ impl Stream {
             let n = self.pending.len().min(block.frames() - filled);
             copy(&self.decoder.last_decoded(), self.pending.start, &mut block.range(filled, filled + n), self.gain);
             self.pending.start += n;
-            filled += n;
             self.given += n as u64;
+            filled += n;
         }
         Ok(filled)
     }
@@ -447,9 +451,6 @@ impl Stream {
                 .checked_sub(frames as u64)
                 .ok_or_else(|| Error::Format(format!("{} makes more sound than its bytes can hold", source.name())))?;
             let mut range = 0..frames;
-            if self.trim_packets {
-                range.end = frames.saturating_sub(packet.trim_end.get() as usize);
-            }
             let skipped = self.skip.min(range.len() as u64);
             range.start += skipped as usize;
             self.skip -= skipped;
@@ -469,7 +470,7 @@ impl Stream {
     fn end(&mut self, source: &Source, expected: Option<u64>) -> Result<bool> {
         self.ended = true;
         match expected {
-            Some(expected) if self.strict && self.given < expected => Err(Error::Format(format!(
+            Some(expected) if self.given + self.slack < expected => Err(Error::Format(format!(
                 "{} ends after {} of {expected} frames; it is cut off or damaged",
                 source.name(),
                 self.given
@@ -537,26 +538,41 @@ fn copy(decoded: &GenericAudioBufferRef<'_>, start: usize, block: &mut Block<'_>
     }
 }
 
-fn format_name(id: symphonia::core::formats::FormatId, short_name: &str, rf64: bool) -> String {
+fn is_mpeg(id: FormatId) -> bool {
+    [formats::FORMAT_ID_MP1, formats::FORMAT_ID_MP2, formats::FORMAT_ID_MP3].contains(&id)
+}
+
+fn format_name(id: FormatId) -> String {
     match id {
-        formats::FORMAT_ID_WAVE if rf64 => "wav",
         formats::FORMAT_ID_WAVE => "wav",
         formats::FORMAT_ID_AIFF => "aiff",
         formats::FORMAT_ID_FLAC => "flac",
-        formats::FORMAT_ID_MP1 | formats::FORMAT_ID_MP2 | formats::FORMAT_ID_MP3 => "mp3",
         formats::FORMAT_ID_OGG => "ogg",
         formats::FORMAT_ID_ISOMP4 => "m4a",
-        formats::FORMAT_ID_CAF => "caf",
         formats::FORMAT_ID_ADTS => "aac",
-        _ => short_name,
+        _ if is_mpeg(id) => "mp3",
+        _ => "unknown",
     }
     .to_string()
+}
+
+/// Bits per sample of a lossless codec, from wherever they are stated.
+fn bits_per_sample(params: &AudioCodecParameters, codec: &str) -> Option<u32> {
+    match codec {
+        _ if LOSSY.contains(&codec) => None,
+        // ALACSpecificConfig: frame length (4 bytes), version (1), bit depth (1).
+        "alac" => params.extra_data.as_ref().and_then(|cookie| cookie.get(5)).map(|bits| u32::from(*bits)),
+        _ => params
+            .bits_per_coded_sample
+            .or(params.bits_per_sample)
+            .or_else(|| codec.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()),
+    }
 }
 
 fn probe_error(source: &Source, error: SymphoniaError) -> Error {
     match error {
         SymphoniaError::Unsupported(_) => Error::Format(format!(
-            "{} is not an audio file that can be read here; expected WAV, AIFF, FLAC, MP3, Ogg, M4A, CAF or AAC",
+            "{} is not an audio file that can be read here; expected WAV, AIFF, FLAC, MP3, Ogg, M4A or AAC",
             source.name()
         )),
         e => codec_error(source, e),
@@ -588,28 +604,49 @@ pub fn info(path: impl AsRef<Path>) -> Result<FileInfo> {
 
 /// Reads a whole file; see [`Reader::open`].
 pub fn read(path: impl AsRef<Path>) -> Result<AudioBuffer> {
-    read_all(Reader::open(path)?)
+    read_with(path, &mut NoProgress)
+}
+
+/// As [`read`], with news of the stage `"read"`: a share of the whole where the file states its length, else 0 until the end.
+pub fn read_with(path: impl AsRef<Path>, progress: &mut dyn Progress) -> Result<AudioBuffer> {
+    read_all(Reader::open(path)?, progress)
 }
 
 /// Reads the bytes of a whole file; see [`Reader::open`].
 pub fn read_bytes(bytes: impl Into<Vec<u8>>) -> Result<AudioBuffer> {
-    read_all(Reader::from_bytes(bytes)?)
+    read_bytes_with(bytes, &mut NoProgress)
 }
 
-/// Frames that are asked for at first when the header promises any number of them.
-const MODEST: u64 = 1 << 22;
+/// As [`read_bytes`], with news as [`read_with`].
+pub fn read_bytes_with(bytes: impl Into<Vec<u8>>, progress: &mut dyn Progress) -> Result<AudioBuffer> {
+    read_all(Reader::from_bytes(bytes)?, progress)
+}
 
-fn read_all(mut reader: Reader) -> Result<AudioBuffer> {
+/// So many samples a header may promise in any case, and so many per byte of the file.
+const MODEST: u64 = 1 << 22;
+const MODEST_PER_BYTE: u64 = 64;
+
+/// Frames that are decoded between two pieces of news.
+const CHUNK: usize = 1 << 16;
+
+fn read_all(mut reader: Reader, progress: &mut dyn Progress) -> Result<AudioBuffer> {
     let FileInfo { sample_rate, channels, frames, .. } = reader.info;
-    // A header may lie: trust it up to a modest size, then grow as the frames really come.
-    let mut capacity = frames.unwrap_or(0).clamp(1, MODEST) as usize;
+    // A header may lie: it is trusted up to a modest size; then the buffer grows as the frames really come.
+    let length = reader.stream.as_ref().map_or(0, |stream| stream.length);
+    let modest = length.saturating_mul(MODEST_PER_BYTE).max(MODEST) / channels as u64;
+    let mut capacity = frames.unwrap_or(0).clamp(1, modest) as usize;
     let mut buffer = AudioBuffer::new(sample_rate, channels, capacity)?;
     let mut filled = 0;
     loop {
-        let n = reader.read(&mut buffer.block_range(filled, capacity))?;
-        filled += n;
-        if filled < capacity {
+        let end = (filled + CHUNK).min(capacity);
+        filled += reader.read(&mut buffer.block_range(filled, end))?;
+        let fraction = frames.map_or(0.0, |frames| filled as f64 / frames.max(1) as f64);
+        check(progress, "reading", Step::new("read", fraction))?;
+        if filled < end {
             break;
+        }
+        if filled < capacity {
+            continue;
         }
         // Full. At the promised end there is nothing more to come, and nothing to grow for.
         let mut probe = AudioBuffer::new(sample_rate, channels, 1)?;
@@ -626,5 +663,6 @@ fn read_all(mut reader: Reader) -> Result<AudioBuffer> {
         filled += 1;
     }
     buffer.truncate(filled);
+    check(progress, "reading", Step::new("read", 1.0))?;
     Ok(buffer)
 }

@@ -224,3 +224,85 @@ fn find_apple(udta: &[u8]) -> Option<(u64, u64)> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    fn boxed(kind: &[u8; 4], content: &[&[u8]]) -> Vec<u8> {
+        let content = content.concat();
+        [&(content.len() as u32 + 8).to_be_bytes()[..], kind, &content].concat()
+    }
+
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|w| w.to_be_bytes()).collect()
+    }
+
+    /// A file with one track (id 7, 44.1 kHz) of `packets` packets of 1 024 frames.
+    fn file(movie_timescale: u32, packets: u32, elst: Option<&[u32]>, apple: Option<&str>) -> Trim {
+        let edts = elst.map_or(Vec::new(), |entries| {
+            boxed(b"edts", &[&boxed(b"elst", &[&words(&[0, entries.len() as u32 / 3]), &words(entries)])])
+        });
+        let udta = apple.map_or(Vec::new(), |text| {
+            let item = boxed(
+                b"----",
+                &[
+                    &boxed(b"mean", &[b"\0\0\0\0com.apple.iTunes"]),
+                    &boxed(b"name", &[b"\0\0\0\0iTunSMPB"]),
+                    &boxed(b"data", &[&words(&[1, 0]), text.as_bytes()]),
+                ],
+            );
+            boxed(b"udta", &[&boxed(b"meta", &[&words(&[0]), &boxed(b"ilst", &[&item])])])
+        });
+        let stbl = boxed(b"stbl", &[&boxed(b"stts", &[&words(&[0, 1, packets, 1_024])])]);
+        let mdia = boxed(b"mdia", &[&boxed(b"mdhd", &[&words(&[0, 0, 0, 44_100, 0])]), &boxed(b"minf", &[&stbl])]);
+        let trak = boxed(b"trak", &[&boxed(b"tkhd", &[&words(&[0, 0, 0, 7, 0])]), &edts, &mdia]);
+        let moov = boxed(b"moov", &[&boxed(b"mvhd", &[&words(&[0, 0, 0, movie_timescale, 0])]), &trak, &udta]);
+        let bytes = [boxed(b"ftyp", &[b"M4A \0\0\0\0"]), boxed(b"mdat", &[&[0; 99]]), moov].concat();
+        read_trim(&mut Cursor::new(bytes)).unwrap()
+    }
+
+    #[test]
+    fn edit_lists() {
+        let cut = |trim: Trim| {
+            let cut = trim.in_frames(7, 44_100, None);
+            (cut.skip, cut.frames)
+        };
+        assert_eq!(cut(file(44_100, 10, None, None)), (0, Some(10_240)));
+        assert_eq!(cut(file(44_100, 10, Some(&[5_000, 2_112, 0x10000]), None)), (2_112, Some(5_000)));
+        // A clock of milliseconds: 184 ms is not exact, so the packets decide …
+        assert_eq!(cut(file(1_000, 10, Some(&[184, 2_112, 0x10000]), None)), (2_112, Some(8_128)));
+        // … unless they are far longer.
+        assert_eq!(cut(file(1_000, 10, Some(&[100, 2_112, 0x10000]), None)), (2_112, Some(4_410)));
+        // A length of 0: to the end. An empty edit before it: silence, left out.
+        assert_eq!(cut(file(1_000, 10, Some(&[0, 1_024, 0x10000]), None)), (1_024, Some(9_216)));
+        assert_eq!(cut(file(1_000, 10, Some(&[50, u32::MAX, 0x10000, 0, 1_024, 0x10000]), None)), (1_024, Some(9_216)));
+        // A montage is not cut.
+        assert_eq!(cut(file(1_000, 10, Some(&[50, 0, 0x10000, 50, 4_096, 0x10000]), None)), (0, Some(10_240)));
+        // Nonsense stays inside the track.
+        assert_eq!(cut(file(1_000, 1, Some(&[u32::MAX, 0x7FFF_FFFF, 0x10000]), None)), (1_024, Some(0)));
+        assert_eq!(cut(file(0, 0, Some(&[1, 1, 1]), None)), (0, Some(0)));
+    }
+
+    #[test]
+    fn apple_comment() {
+        let text = " 00000000 00000840 000001C0 0000000000001F40 00000000 00000000";
+        let cut = file(1_000, 10, Some(&[0, 1_024, 0x10000]), Some(text)).in_frames(7, 44_100, None);
+        assert_eq!(cut, Cut { skip: 0x840, frames: Some(0x1F40) });
+        // Longer than the track, or no number: the edit list decides.
+        for text in [" 0 840 0 FFFFFFFF", " 0 840", "x y z", ""] {
+            let cut = file(1_000, 10, Some(&[0, 1_024, 0x10000]), Some(text)).in_frames(7, 44_100, None);
+            assert_eq!(cut, Cut { skip: 1_024, frames: Some(9_216) });
+        }
+    }
+
+    #[test]
+    fn anything_else_is_not_cut() {
+        for bytes in
+            [&b""[..], b"RIFF", b"\0\0\0\x08ftyp", b"\0\0\0\x01ftyp\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", b"\0\0\0\0ftyp"]
+        {
+            assert_eq!(read_trim(&mut Cursor::new(bytes.to_vec())).unwrap(), Trim::default());
+        }
+    }
+}

@@ -11,8 +11,10 @@ use symphonia::core::io::MediaSource;
 /// What is known of an RF64 file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Position behind the last sample.
+    /// Position behind the last sample, or behind the last byte of the source if that comes first.
     end: u64,
+    /// Length in frames, as the header states it.
+    pub(crate) frames: Option<u64>,
 }
 
 /// The header, when the source is RF64 or BW64 with a data chunk; the position of the source is anywhere afterwards.
@@ -28,6 +30,7 @@ pub(crate) fn probe(source: &mut dyn MediaSource) -> Result<Option<Header>> {
     let length = source.byte_len().unwrap_or(u64::MAX);
     let mut position = 12;
     let mut data_size = None;
+    let mut bytes_per_frame = None;
     // Few chunks come before the samples; a file with more is not one of ours.
     for _ in 0..64 {
         source.seek(SeekFrom::Start(position))?;
@@ -44,9 +47,19 @@ pub(crate) fn probe(source: &mut dyn MediaSource) -> Result<Option<Header>> {
                 }
                 data_size = Some(u64::from_le_bytes(std::array::from_fn(|i| sizes[8 + i])));
             }
+            b"fmt " => {
+                let mut format = [0; 14];
+                if !read_exact(source, &mut format)? {
+                    return Ok(None);
+                }
+                bytes_per_frame = Some(u64::from(u16::from_le_bytes([format[12], format[13]])));
+            }
             b"data" => {
-                let size = if size == u32::MAX { data_size.unwrap_or(u64::MAX) } else { u64::from(size) };
-                return Ok(Some(Header { end: position.saturating_add(size).min(length) }));
+                let size = if size == u32::MAX { data_size } else { Some(u64::from(size)) };
+                return Ok(Some(Header {
+                    end: position.saturating_add(size.unwrap_or(u64::MAX)).min(length),
+                    frames: size.zip(bytes_per_frame).and_then(|(size, bytes)| size.checked_div(bytes)),
+                }));
             }
             _ => {}
         }

@@ -174,7 +174,7 @@ impl Tags {
                     lofty::ogg::OpusFile::read_from(&mut probe.into_inner(), options).ok()?.vorbis_comments(),
                 );
             }
-            _ => {
+            kind => {
                 let file = probe.read().ok()?;
                 // The format's own tag first; others fill the gaps.
                 let first = file.primary_tag();
@@ -191,6 +191,10 @@ impl Tags {
                         }
                     }
                     tag.pictures().iter().for_each(|p| tags.take_picture(p));
+                }
+                // MP4 knows covers only, and does not number them.
+                if kind == FileType::Mp4 {
+                    tags.pictures.iter_mut().for_each(|p| p.kind = 3);
                 }
             }
         }

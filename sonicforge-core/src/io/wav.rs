@@ -162,3 +162,62 @@ fn channel_mask(channels: usize) -> u32 {
 pub(crate) fn cannot_write(source: std::io::Error) -> Error {
     Error::io("cannot write", "", source)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::AudioBuffer;
+    use crate::io::{Container, Dither, WriteOptions, read_bytes, write_bytes};
+    use crate::testing::Signal;
+    use std::io::Cursor;
+
+    fn float(channels: usize) -> AudioBuffer {
+        Signal::Music { seed: 1 }.render(48_000, channels, 0.05).unwrap()
+    }
+
+    #[test]
+    fn beyond_the_limit_of_riff_it_is_rf64() {
+        let mut tags = Tags::new();
+        tags.set("title", "long").unwrap();
+        for (channels, format) in [(2, SampleFormat::Float32), (1, SampleFormat::Float32), (6, SampleFormat::Float32)] {
+            let mut sound = float(channels);
+            let mut encoder = WavEncoder::new(Cursor::new(Vec::new()), 48_000, channels, format, &tags).unwrap();
+            encoder.riff_limit = 1_000;
+            encoder.write(&sound.block()).unwrap();
+            let bytes = encoder.finish().unwrap().into_inner();
+            assert!(bytes.starts_with(b"RF64\xFF\xFF\xFF\xFFWAVEds64"));
+            let sizes: Vec<u64> = bytes[20..44].chunks(8).map(|b| u64::from_le_bytes(b.try_into().unwrap())).collect();
+            assert_eq!(sizes, [bytes.len() as u64 - 8, 4 * (channels * sound.frames()) as u64, sound.frames() as u64]);
+            assert_eq!(read_bytes(bytes.clone()).unwrap(), sound);
+            // Cut off, it is an error.
+            assert_eq!(read_bytes(&bytes[..bytes.len() / 2]).unwrap_err().code(), "SF_FORMAT");
+        }
+    }
+
+    #[test]
+    fn chunks_are_even_and_sizes_true() {
+        let mut tags = Tags::new();
+        tags.set("title", "odd").unwrap();
+        tags.set("artist", "even").unwrap();
+        for frames in [0, 1, 2, 3] {
+            for tags in [Tags::new(), tags.clone()] {
+                let sound = AudioBuffer::from_planar(48_000, 1, float(1).samples()[..frames].to_vec()).unwrap();
+                let options =
+                    WriteOptions { container: Some(Container::Wav), dither: Dither::None, tags, ..Default::default() };
+                let bytes = write_bytes(&sound, &options).unwrap();
+                assert_eq!(bytes.len() % 2, 0);
+                assert_eq!(u32::from_le_bytes(bytes[4..8].try_into().unwrap()) as usize, bytes.len() - 8);
+                // Walk the chunks: the last one ends where the file ends.
+                let (mut at, mut names) = (12, Vec::new());
+                while at < bytes.len() {
+                    names.push(String::from_utf8_lossy(&bytes[at..at + 4]).into_owned());
+                    let size = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize;
+                    at += 8 + size + size % 2;
+                }
+                assert_eq!(at, bytes.len());
+                assert_eq!(names[..3], ["JUNK", "fmt ", "data"]);
+                assert_eq!(names.len(), if options.tags.is_empty() { 3 } else { 5 });
+            }
+        }
+    }
+}

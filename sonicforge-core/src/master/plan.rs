@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::analyze::{Analysis, analyze};
+use crate::analyze::{Analysis, BAND_FLOOR_DB, analyze};
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result, in_range};
 use crate::master::chain::Module;
@@ -132,7 +132,8 @@ pub(crate) fn check_channels(channels: usize) -> Result<()> {
 
 /// To the working level.
 pub(crate) fn level(loudness_lufs: f64) -> Option<Module> {
-    let gain_db = round(WORKING_LUFS - loudness_lufs, 0.01);
+    // A sound further off than a gain reaches (as floats can be) goes the rest of the way by the drive.
+    let gain_db = round(WORKING_LUFS - loudness_lufs, 0.01).clamp(-200.0, 200.0);
     (gain_db != 0.0).then_some(Module::Gain(GainParams { gain_db }))
 }
 
@@ -145,7 +146,7 @@ fn region(heard: &Analysis, low_hz: f64, high_hz: f64) -> Option<f64> {
     let bands: Vec<f64> = heard
         .third_octave
         .iter()
-        .filter(|b| b.center_hz >= low_hz && b.center_hz <= high_hz && b.level_db > -180.0)
+        .filter(|b| b.center_hz >= low_hz && b.center_hz <= high_hz && b.level_db > BAND_FLOOR_DB)
         .map(|b| b.level_db)
         .collect();
     (!bands.is_empty()).then(|| bands.iter().sum::<f64>() / bands.len() as f64)

@@ -1,1 +1,10 @@
-//! TODO plot
+//! Pictures of what was measured, as SVG without scripts, fonts or links to anything outside.
+
+mod analysis;
+#[cfg(feature = "master")]
+mod report;
+mod svg;
+
+pub use analysis::analysis_svg;
+#[cfg(feature = "master")]
+pub use report::{report_html, report_svg};

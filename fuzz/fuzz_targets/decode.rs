@@ -1,0 +1,5 @@
+//! Any bytes, any format.
+#![no_main]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::decode(bytes.to_vec()));

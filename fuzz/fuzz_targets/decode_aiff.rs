@@ -1,0 +1,5 @@
+//! AIFF.
+#![no_main]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::decode_after(b"FORM\x7F\xFF\xFF\xFFAIFF", bytes));

@@ -1,0 +1,5 @@
+//! FLAC.
+#![no_main]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::decode_after(b"fLaC\x00\x00\x00\x22", bytes));

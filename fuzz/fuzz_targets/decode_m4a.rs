@@ -1,0 +1,5 @@
+//! MP4.
+#![no_main]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::decode_after(b"\x00\x00\x00\x10ftypM4A \x00\x00\x00\x00", bytes));

@@ -1,0 +1,5 @@
+//! MPEG audio.
+#![no_main]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::decode_after(b"\xFF\xFB\x90\x64", bytes));

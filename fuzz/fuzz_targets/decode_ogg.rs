@@ -1,0 +1,5 @@
+//! Ogg.
+#![no_main]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::decode_after(b"OggS\x00\x02", bytes));

@@ -1,0 +1,5 @@
+//! RIFF WAVE.
+#![no_main]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::decode_after(b"RIFF\xFF\xFF\xFF\xFFWAVE", bytes));
