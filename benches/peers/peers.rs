@@ -5,7 +5,7 @@
 //! peers process PRESET.json IN OUT               a chain, rendered; float WAV out
 //! peers limiter IN OUT --ceiling DB --mode MODE  streaming: one pass; offline: a plan of the limiter alone, rendered (which
 //!                                                measures and corrects itself) without further drive. Float WAV out
-//! peers master IN OUT --target LUFS [--ceiling DB] [--budget DB] [--bits N] [--report FILE.json]
+//! peers master IN OUT --target LUFS [--ceiling DB] [--budget DB | --chain KERNEL] [--bits N] [--report FILE.json]
 //! peers match IN OUT --reference FILE            float WAV out
 //! peers write IN OUT --bits N --dither NAME
 //! peers analyze IN                               the analysis as JSON
@@ -24,7 +24,8 @@ use sonicforge_core::analyze::{Analysis, Analyzer, LoudnessMeter, TruePeakMeter,
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::io::{self, Dither, SampleFormat, WriteOptions};
 use sonicforge_core::master::{
-    Limiter, LimiterParams, MasteringChain, MatchParts, Plan, Preset, Processor, Spec, Target, master_file, plan_match,
+    Limiter, LimiterParams, MasteringChain, MatchParts, Plan, Preset, Processor, Spec, Target, master_file, plan_for,
+    plan_match,
 };
 use sonicforge_core::progress::NoProgress;
 
@@ -262,16 +263,20 @@ fn limit(input: &str, output: &str, options: &HashMap<String, String>) -> Outcom
     write_float(output, &audio)
 }
 
-/// File to file, as a host would: `master_file`, or, when the budget is named, a plan with another budget.
+/// File to file, as a host would: `master_file`, or a plan with another budget or a chain that is named.
 fn master(input: &str, output: &str, options: &HashMap<String, String>) -> Outcome<()> {
     let target = Target::custom(number(options, "target", -14.0)?, number(options, "ceiling", -1.0)?)?;
     let how = WriteOptions::new(sample_format(options)?);
-    let report = match options.get("budget") {
-        None => master_file(input, output, &target, &how, &mut NoProgress)?,
-        Some(_) => {
-            let mut plan = sonicforge_core::master::plan(&io::read(input)?, &target)?;
+    let report = match (options.get("budget"), options.get("chain")) {
+        (None, None) => master_file(input, output, &target, &how, &mut NoProgress)?,
+        (Some(_), _) => {
+            let mut plan = plan_for(&analyze_file(input)?, &target)?;
             plan.max_gain_reduction_db = number(options, "budget", 0.0)?;
             plan.render_file(input, output, &how, &mut NoProgress)?
+        }
+        (None, Some(name)) => {
+            let chain = Preset::from_json(kernel_preset(name).ok_or("no chain of that name")?)?;
+            Plan::new(target, chain)?.render_file(input, output, &how, &mut NoProgress)?
         }
     };
     if let Some(path) = options.get("report") {
