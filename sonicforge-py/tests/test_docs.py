@@ -1,8 +1,6 @@
-"""What the guide and the examples say runs."""
+"""Every Python block of the guide and the README runs, in a folder with a song in it."""
 
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,40 +8,31 @@ import pytest
 import sonicforge as sf
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page):
+    text = page.read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
+        # Empty lines before it, so that a traceback names the line of the page.
+        yield "\n" * text.count("\n", 0, match.start(1)) + match[1]
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, music):
-    """A folder with the files that the guide speaks of."""
+def folder(tmp_path, monkeypatch):
+    sf.testing.signal("music", seed=1, seconds=4.0).write(tmp_path / "song.flac")
+    sf.testing.signal("music", seed=2, seconds=4.0).apply_gain(3.0).write(tmp_path / "reference.flac")
     monkeypatch.chdir(tmp_path)
-    music.write("song.flac")
-    music.write("song.wav")
-    music.apply_gain(-3.0).write("reference.flac")
-    return tmp_path
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p.exists()], ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_the_python_of_a_page_runs(page, folder, capsys):
-    scope = {}
-    for block in BLOCK.findall(page.read_text(encoding="utf-8")):
-        exec(compile(block, str(page), "exec"), scope)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_blocks_of_a_page_run_one_after_the_other(page, folder):
+    names = {}
+    for code in blocks(page):
+        exec(compile(code, page, "exec"), names)
 
 
-@pytest.mark.parametrize("given", [[], ["song.flac"]])
-def test_example_analyze(folder, capsys, monkeypatch, given):
-    monkeypatch.setattr(sys, "argv", ["analyze.py", *given])
-    runpy.run_path(str(ROOT / "examples" / "python" / "analyze.py"), run_name="__main__")
-    assert "integrated" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("given", [[], ["song.flac", "out/song.wav", "-16"]])
-def test_example_master(folder, capsys, monkeypatch, given):
-    monkeypatch.setattr(sys, "argv", ["master.py", *given])
-    runpy.run_path(str(ROOT / "examples" / "python" / "master.py"), run_name="__main__")
-    out = Path(given[1] if given else "mastered.wav")
-    report = sf.Report.from_json(out.with_suffix(".json").read_text(encoding="utf-8"))
-    assert report.loudness_reached
-    assert "<svg" in out.with_suffix(".html").read_text(encoding="utf-8")
-    assert "dBTP" in capsys.readouterr().out
+def test_there_are_blocks():
+    assert sum(len(list(blocks(page))) for page in PAGES) >= 12
