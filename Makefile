@@ -10,6 +10,9 @@ export CARGO_BUILD_TARGET ?= $(shell rustc --print host-tuple)
 FEATURES := sonicforge-core/plot,sonicforge-core/opus
 CORE := -p sonicforge-core --profile ci --features $(FEATURES)
 
+# Not `npm ci`: it wants the lock file to name the native packages of every other system too, and npm leaves those out.
+NPM_INSTALL := npm install --no-save --no-audit --no-fund
+
 # The virtual environment also brings the cmake that libopus is built with, so it comes before any cargo.
 VENV := $(CURDIR)/.venv
 READY := $(VENV)/ready
@@ -35,7 +38,7 @@ test-python: build-python
 	python -m pytest
 
 test-node: $(READY)
-	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build:ci && npm test
+	cd sonicforge-node && $(NPM_INSTALL) && npm run build:ci && npm test
 
 demo: build-python
 	python examples/python/master.py "$(if $(TRACK),$(TRACK),-)" demo-out/master.wav "$(TARGET)"
@@ -73,7 +76,7 @@ lint-python: build-python
 	python -m mypy.stubtest --concise sonicforge._sonicforge
 
 lint-node: $(READY)
-	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build:ci && npm run lint
+	cd sonicforge-node && $(NPM_INSTALL) && npm run lint
 
 # Licences, sources and duplicates; advisories need a database from the network: `cargo deny check advisories`.
 lint-licenses: $(READY)
@@ -107,7 +110,7 @@ docs: $(READY)
 # One wheel for every Python from 3.11 on, and the Node package, both in dist/.
 wheels: $(READY)
 	maturin build --release --out dist
-	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build && npm pack --pack-destination ../dist
+	cd sonicforge-node && $(NPM_INSTALL) && npm run build && npm pack --pack-destination ../dist
 
 # cargo-fuzz has to be installed: `cargo install cargo-fuzz` and a nightly toolchain.
 fuzz:

@@ -1,4 +1,4 @@
-//! The helpers that edit a whole sound.
+//! Edits of a whole sound.
 
 use napi::Result;
 use napi::bindgen_prelude::AsyncTask;

@@ -1,4 +1,4 @@
-// The helpers that edit a whole sound.
+// Edits of a whole sound.
 
 import assert from 'node:assert/strict'
 import test from 'node:test'
