@@ -393,7 +393,7 @@ mod tests {
             for room in (0..size).step_by(size / 37) {
                 let disk = SmallDisk(Cursor::new(Vec::new()), room);
                 let error = Pipeline::new(disk, container, 44_100, 2, &options)
-                    .and_then(|mut p| write_all(&mut p, &sound).map(|()| p))
+                    .and_then(|mut p| write_all(&mut p, &sound, &mut NoProgress).map(|()| p))
                     .and_then(Pipeline::finish)
                     .err();
                 assert_eq!(
