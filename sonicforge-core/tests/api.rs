@@ -80,6 +80,8 @@ fn every_listed_name_is_there() {
     let methods = methods![
         "error::Error::code" => error::Error::code,
         "progress::CancelToken::cancel" => progress::CancelToken::cancel,
+        "audio::AudioBuffer::from_channels" => audio::AudioBuffer::from_channels::<Vec<f32>>,
+        "audio::AudioBuffer::from_planar" => audio::AudioBuffer::from_planar,
         "audio::AudioBuffer::from_interleaved" => audio::AudioBuffer::from_interleaved,
         "audio::AudioBuffer::sample_rate" => audio::AudioBuffer::sample_rate,
         "audio::AudioBuffer::channels" => audio::AudioBuffer::channels,
@@ -156,5 +158,6 @@ fn every_listed_name_is_there() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/api.json");
     let api: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let listed: BTreeSet<&str> = api.as_array().unwrap().iter().filter_map(|entry| entry["rust"].as_str()).collect();
-    assert_eq!(compiled, listed);
+    let odd: Vec<_> = compiled.symmetric_difference(&listed).collect();
+    assert!(odd.is_empty(), "in api.json or in this test, but not in both: {odd:?}");
 }
