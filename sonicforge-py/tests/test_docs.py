@@ -1,0 +1,49 @@
+"""What the guide and the examples say runs."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+import sonicforge as sf
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, music):
+    """A folder with the files that the guide speaks of."""
+    monkeypatch.chdir(tmp_path)
+    music.write("song.flac")
+    music.write("song.wav")
+    music.apply_gain(-3.0).write("reference.flac")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.exists()], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_python_of_a_page_runs(page, folder, capsys):
+    scope = {}
+    for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        exec(compile(block, str(page), "exec"), scope)
+
+
+@pytest.mark.parametrize("given", [[], ["song.flac"]])
+def test_example_analyze(folder, capsys, monkeypatch, given):
+    monkeypatch.setattr(sys, "argv", ["analyze.py", *given])
+    runpy.run_path(str(ROOT / "examples" / "python" / "analyze.py"), run_name="__main__")
+    assert "integrated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [[], ["song.flac", "out/song.wav", "-16"]])
+def test_example_master(folder, capsys, monkeypatch, given):
+    monkeypatch.setattr(sys, "argv", ["master.py", *given])
+    runpy.run_path(str(ROOT / "examples" / "python" / "master.py"), run_name="__main__")
+    out = Path(given[1] if given else "mastered.wav")
+    report = sf.Report.from_json(out.with_suffix(".json").read_text(encoding="utf-8"))
+    assert report.loudness_reached
+    assert "<svg" in out.with_suffix(".html").read_text(encoding="utf-8")
+    assert "dBTP" in capsys.readouterr().out
