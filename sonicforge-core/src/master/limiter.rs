@@ -225,12 +225,13 @@ impl Limiter {
 
     /// The deepest gain reduction since `prepare`, in dB ≥ 0.
     pub fn max_reduction_db(&self) -> f64 {
-        -gain_to_db(self.deepest)
+        -gain_to_db(self.deepest) + 0.0
     }
 
     /// The deepest reduction in dB since the last call.
     pub(crate) fn take_recent(&mut self) -> f64 {
-        -gain_to_db(std::mem::replace(&mut self.recent, 1.0))
+        // Plus nought: no reduction is 0, not −0.
+        -gain_to_db(std::mem::replace(&mut self.recent, 1.0)) + 0.0
     }
 
     /// Mean reduction in dB over all quanta, of the deepest in each.
