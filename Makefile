@@ -65,7 +65,8 @@ lint: lint-rust lint-python lint-node lint-licenses
 
 lint-rust: $(READY)
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --profile ci -- -D warnings
+	cargo clippy --workspace --profile ci -- -D warnings
+	cargo clippy $(CORE) -p sonicforge-benches --all-targets -- -D warnings
 	cargo clippy -p sonicforge-core --no-default-features --profile ci -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --profile ci
 
