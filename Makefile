@@ -46,7 +46,7 @@ demo: build-python
 # The same track through all three languages: three files that must be equal to the byte.
 demo-all: demo
 	cargo run $(CORE) --quiet --example master -- "$(SOURCE)" demo-out/rust.wav "$(TARGET)" >/dev/null
-	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build:ci
+	cd sonicforge-node && $(NPM_INSTALL) && npm run build:ci
 	node examples/node/master.mjs "$(SOURCE)" demo-out/node.wav "$(TARGET)" >/dev/null
 	cmp demo-out/master.wav demo-out/rust.wav
 	cmp demo-out/master.wav demo-out/node.wav
