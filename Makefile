@@ -1,6 +1,7 @@
 # The only entrance. Needs cargo, python3 >= 3.11, node >= 20.19, a C compiler and make; brings everything else itself.
 #
 #   make demo [TRACK=song.flac] [TARGET=spotify]   masters a track (or a short piece of our own) into demo-out/
+#   make demo-all                                  the same through Rust, Python and Node, compared
 #   make test                                      the suites of all three languages
 #   make lint bench bench-peers docs wheels fuzz clean
 
@@ -8,6 +9,9 @@
 export CARGO_BUILD_TARGET ?= $(shell rustc --print host-tuple)
 FEATURES := sonicforge-core/plot,sonicforge-core/opus
 CORE := -p sonicforge-core --profile ci --features $(FEATURES)
+
+# Not `npm ci`: it wants the lock file to name the native packages of every other system too, and npm leaves those out.
+NPM_INSTALL := npm install --no-save --no-audit --no-fund
 
 # The virtual environment also brings the cmake that libopus is built with, so it comes before any cargo.
 VENV := $(CURDIR)/.venv
@@ -18,8 +22,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 TRACK ?=
 TARGET ?= spotify
+SOURCE = $(if $(TRACK),$(TRACK),demo-out/piece.flac)
 
-.PHONY: demo test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
+.PHONY: demo demo-all test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
         bench bench-peers docs wheels fuzz clean
 
 test: test-rust test-python test-node
@@ -33,10 +38,19 @@ test-python: build-python
 	python -m pytest
 
 test-node: $(READY)
-	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build:ci && npm test
+	cd sonicforge-node && $(NPM_INSTALL) && npm run build:ci && npm test
 
 demo: build-python
-	python examples/python/master.py --target "$(TARGET)" --out demo-out $(if $(TRACK),"$(TRACK)")
+	python examples/python/master.py "$(if $(TRACK),$(TRACK),-)" demo-out/master.wav "$(TARGET)"
+
+# The same track through all three languages: three files that must be equal to the byte.
+demo-all: demo
+	cargo run $(CORE) --quiet --example master -- "$(SOURCE)" demo-out/rust.wav "$(TARGET)" >/dev/null
+	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build:ci
+	node examples/node/master.mjs "$(SOURCE)" demo-out/node.wav "$(TARGET)" >/dev/null
+	cmp demo-out/master.wav demo-out/rust.wav
+	cmp demo-out/master.wav demo-out/node.wav
+	@echo "Rust, Python and Node wrote the same file"
 
 build-python: $(READY)
 	maturin develop --quiet --profile ci
@@ -62,7 +76,7 @@ lint-python: build-python
 	python -m mypy.stubtest --concise sonicforge._sonicforge
 
 lint-node: $(READY)
-	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build:ci && npm run lint
+	cd sonicforge-node && $(NPM_INSTALL) && npm run lint
 
 # Licences, sources and duplicates; advisories need a database from the network: `cargo deny check advisories`.
 lint-licenses: $(READY)
@@ -96,7 +110,7 @@ docs: $(READY)
 # One wheel for every Python from 3.11 on, and the Node package, both in dist/.
 wheels: $(READY)
 	maturin build --release --out dist
-	cd sonicforge-node && npm ci --no-audit --no-fund && npm run build && npm pack --pack-destination ../dist
+	cd sonicforge-node && $(NPM_INSTALL) && npm run build && npm pack --pack-destination ../dist
 
 # cargo-fuzz has to be installed: `cargo install cargo-fuzz` and a nightly toolchain.
 fuzz:

@@ -1,6 +1,6 @@
 //! Masters a file for a target: `master INPUT OUTPUT [TARGET] [--budget DB]`.
 //!
-//! Leaves OUTPUT (.wav or .flac) and, beside it, the report as JSON and as a page. TARGET is a name ("spotify") or a
+//! Leaves OUTPUT (.wav or .flac) and, beside it, the report as JSON and (feature `plot`) as a page. TARGET is a name ("spotify") or a
 //! loudness in LUFS ("-14"). `--budget` is how many dB the limiter may take at the loudest peak.
 
 use std::io::Write as _;
@@ -82,6 +82,7 @@ fn listen(path: &Path) -> Result<sonicforge_core::analyze::Analysis> {
 fn leave(report: &Report, output: &Path) -> Result<()> {
     let write =
         |path: PathBuf, text: String| std::fs::write(&path, text).map_err(|e| Error::io("cannot write", &path, e));
-    write(output.with_extension("json"), report.to_json())?;
-    Ok(())
+    #[cfg(feature = "plot")]
+    write(output.with_extension("html"), sonicforge_core::plot::report_html(report))?;
+    write(output.with_extension("json"), report.to_json())
 }

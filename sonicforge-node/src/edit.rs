@@ -1,4 +1,4 @@
-//! The helpers that edit a whole sound.
+//! Edits of a whole sound.
 
 use napi::Result;
 use napi::bindgen_prelude::AsyncTask;
@@ -51,7 +51,15 @@ pub fn fade_out(samples: &[f32], rate: u32, channels: u32, seconds: f64) -> Resu
 /// The sum with another buffer at a gain.
 #[napi]
 #[allow(clippy::too_many_arguments)] // two buffers of three arguments each
-pub fn mix(samples: &[f32], rate: u32, channels: u32, other: &[f32], other_rate: u32, other_channels: u32, gain_db: f64) -> Result<Outcome, String> {
+pub fn mix(
+    samples: &[f32],
+    rate: u32,
+    channels: u32,
+    other: &[f32],
+    other_rate: u32,
+    other_channels: u32,
+    gain_db: f64,
+) -> Result<Outcome, String> {
     edit_in_place((samples, rate, channels), |buffer| buffer.mix(&audio(other, other_rate, other_channels)?, gain_db))
 }
 

@@ -6,9 +6,11 @@
 mod analyze;
 mod audio;
 mod documents;
+mod edit;
 mod enter;
 mod io;
 mod master;
+mod plot;
 mod processors;
 mod stream;
 mod values;

@@ -54,6 +54,10 @@ test('JSON goes out and comes back', async () => {
   assert.throws(() => Analysis.fromJson('{}'), { code: 'SF_FORMAT' })
 })
 
+test('a picture', async () => {
+  assert.match((await analyze(music())).svg(), /^<svg[\s\S]*<\/svg>\s*$/)
+})
+
 test('progress and abort', async () => {
   const steps = []
   await analyze(music(30), { onProgress: (step) => steps.push(step) })

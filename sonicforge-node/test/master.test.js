@@ -28,6 +28,8 @@ test('a report is plain data with camelCase keys, a summary, and JSON that all l
   assert.ok(report instanceof Report)
   assert.equal(report.target.loudnessLufs, -16)
   assert.match(report.summary(), /integrated/)
+  assert.match(report.svg(), /^<svg[\s\S]*<\/svg>\s*$/)
+  assert.match(report.html(), /^<!doctype html>[\s\S]*<svg/i)
   assert.equal(Report.fromJson(report.toJson()).toJson(), report.toJson())
   assert.deepEqual(Report.fromJson(report.toJson()).after, report.after)
   assert.ok('loudness_reached' in JSON.parse(report.toJson()))

@@ -4,9 +4,10 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { AudioBuffer, Gain, Reader, Writer, testing } from '../lib/index.js'
-import { folder } from './support.js'
+import { AudioBuffer, Gain, Reader, Tags, Writer, tags, testing } from '../lib/index.js'
+import { folder, here } from './support.js'
 
+const fixture = (name) => here(`../../sonicforge-core/tests/fixtures/${name}`)
 const music = () => testing.signal('music', { seed: 1, seconds: 3 })
 
 test('read, process, write: a file through a processor in blocks', async (t) => {
@@ -66,4 +67,17 @@ test('argument faults', async (t) => {
   await assert.rejects(writer.write([[1], [2]]), { name: 'TypeError' })
   await writer.discard()
   assert.deepEqual(readdirSync(path), [])
+})
+
+test('tags and covers are read and travel', async (t) => {
+  const of = await tags(fixture('cover.flac'))
+  assert.ok(of instanceof Tags)
+  assert.equal(typeof of.get('TITLE'), 'string')
+  assert.equal(of.get('nothing'), null)
+  assert.ok(Buffer.isBuffer(of.pictures[0].data) && of.pictures[0].mimeType.startsWith('image/'))
+  const path = join(folder(t), 'out.flac')
+  await music().write(path, { tagsFrom: fixture('cover.flac') })
+  const again = await tags(path)
+  assert.equal(again.get('title'), of.get('title'))
+  assert.deepEqual(again.pictures[0].data, of.pictures[0].data)
 })

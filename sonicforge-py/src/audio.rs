@@ -22,13 +22,13 @@ fn edit<'py>(
     let audio: &AudioBuffer = &audio;
     let other = other.map(|(samples, rate)| Lent::new(&samples, rate)).transpose()?;
     let other: Option<&AudioBuffer> = other.as_deref();
-    let edited = enter_long(py, Watch::default(), |_| {
+    let edited = enter_long(py, Watch::default(), |progress| {
         let changed = |change: &dyn Fn(&mut AudioBuffer) -> Result<()>| {
             let mut audio = audio.clone();
             change(&mut audio).map(|()| audio)
         };
         match (operation, &numbers[..], other) {
-            ("resample", &[rate], _) => audio.resample(rate as u32),
+            ("resample", &[rate], _) => audio.resample_with(rate as u32, progress),
             ("trim", &[start, end], _) => audio.trim(start, end),
             ("fade_in", &[seconds], _) => changed(&|a| a.fade_in(seconds)),
             ("fade_out", &[seconds], _) => changed(&|a| a.fade_out(seconds)),

@@ -17,7 +17,7 @@ use sonicforge_core::progress::{self, Progress, Step};
 use crate::errors;
 
 /// How often a long call looks for Ctrl-C.
-const POLL: Duration = Duration::from_millis(25);
+const POLL: Duration = Duration::from_millis(10);
 /// News of the same stage is passed on no more often than this.
 const NEWS: Duration = Duration::from_millis(40);
 

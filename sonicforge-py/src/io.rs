@@ -42,14 +42,24 @@ fn word<T: DeserializeOwned>(what: &str, name: &str) -> Result<T> {
 
 /// Decodes a file.
 #[pyfunction]
-fn read<'py>(py: Python<'py>, path: PathBuf, cancel: Token<'_, 'py>) -> PyResult<Samples<'py>> {
-    Ok(arrays::give(py, enter_long(py, Watch::new(None, cancel), |_| io::read(path))?))
+fn read<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    progress: Option<Py<PyAny>>,
+    cancel: Token<'_, 'py>,
+) -> PyResult<Samples<'py>> {
+    Ok(arrays::give(py, enter_long(py, Watch::new(progress, cancel), |progress| io::read_with(path, progress))?))
 }
 
 /// Decodes the bytes of a file.
 #[pyfunction]
-fn read_bytes<'py>(py: Python<'py>, bytes: Vec<u8>, cancel: Token<'_, 'py>) -> PyResult<Samples<'py>> {
-    Ok(arrays::give(py, enter_long(py, Watch::new(None, cancel), |_| io::read_bytes(bytes))?))
+fn read_bytes<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    progress: Option<Py<PyAny>>,
+    cancel: Token<'_, 'py>,
+) -> PyResult<Samples<'py>> {
+    Ok(arrays::give(py, enter_long(py, Watch::new(progress, cancel), |progress| io::read_bytes_with(bytes, progress))?))
 }
 
 /// Encodes to a file.
@@ -60,11 +70,12 @@ fn write(
     samples: Array<'_>,
     sample_rate: u32,
     how: How,
+    progress: Option<Py<PyAny>>,
     cancel: Token<'_, '_>,
 ) -> PyResult<()> {
     let audio = Lent::new(&samples, sample_rate)?;
     let audio: &AudioBuffer = &audio;
-    enter_long(py, Watch::new(None, cancel), |_| io::write(path, audio, &how.options()?))
+    enter_long(py, Watch::new(progress, cancel), |progress| io::write_with(path, audio, &how.options()?, progress))
 }
 
 /// Encodes to bytes.
@@ -74,11 +85,14 @@ fn write_bytes<'py>(
     samples: Array<'py>,
     sample_rate: u32,
     how: How,
+    progress: Option<Py<PyAny>>,
     cancel: Token<'_, 'py>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let audio = Lent::new(&samples, sample_rate)?;
     let audio: &AudioBuffer = &audio;
-    let bytes = enter_long(py, Watch::new(None, cancel), |_| io::write_bytes(audio, &how.options()?))?;
+    let bytes = enter_long(py, Watch::new(progress, cancel), |progress| {
+        io::write_bytes_with(audio, &how.options()?, progress)
+    })?;
     Ok(PyBytes::new(py, &bytes))
 }
 
@@ -90,7 +104,7 @@ fn info(py: Python<'_>, path: PathBuf) -> PyResult<String> {
 
 /// Name and text of every tag; kind, MIME type, description and bytes of every picture.
 #[pyfunction]
-fn tags(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<(String, String)>, Vec<PictureParts<'_>>)> {
+fn tags(py: Python<'_>, path: PathBuf) -> PyResult<TagParts<'_>> {
     let tags = enter(py, || io::tags(path))?;
     let texts = tags.texts().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
     let picture = |p: &io::Picture| (p.kind, p.mime_type.clone(), p.description.clone(), PyBytes::new(py, &p.data));
@@ -98,6 +112,7 @@ fn tags(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<(String, String)>, Vec<P
 }
 
 type PictureParts<'py> = (u8, String, String, Bound<'py, PyBytes>);
+type TagParts<'py> = (Vec<(String, String)>, Vec<PictureParts<'py>>);
 
 /// Decodes a file block by block.
 #[pyclass(module = "sonicforge._sonicforge", frozen)]

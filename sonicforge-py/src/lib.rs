@@ -5,13 +5,14 @@
 
 mod analyze;
 mod arrays;
-// mod audio;
+mod audio;
 mod chain;
 mod enter;
 mod errors;
 mod io;
 mod json;
 mod master;
+mod plot;
 mod testing;
 
 use pyo3::prelude::*;
@@ -22,10 +23,11 @@ fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", sonicforge_core::VERSION)?;
     m.add_class::<enter::CancelToken>()?;
     analyze::register(m)?;
-    // audio::register(m)?;
+    audio::register(m)?;
     chain::register(m)?;
     io::register(m)?;
     master::register(m)?;
+    plot::register(m)?;
     m.add_function(wrap_pyfunction!(normalize, m)?)?;
     testing::register(m)
 }

@@ -54,6 +54,15 @@ fn plan_for(py: Python<'_>, analysis: &str, target: &str) -> PyResult<String> {
     enter(py, || Ok(master::plan_for(&Analysis::from_json(analysis)?, &read_target(target)?)?.to_json()))
 }
 
+/// Plans how one sound gets parts of another, from their analyses; JSON.
+#[pyfunction]
+fn plan_match(py: Python<'_>, analysis: &str, reference: &str, parts: &str) -> PyResult<String> {
+    enter(py, || {
+        let (analysis, reference) = (Analysis::from_json(analysis)?, Analysis::from_json(reference)?);
+        Ok(master::plan_match(&analysis, &reference, &json::read("match", parts)?)?.to_json())
+    })
+}
+
 /// Runs a plan on a sound, or plans for a target first: the master, and the report as JSON.
 #[pyfunction]
 fn render<'py>(
@@ -133,6 +142,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(targets, m)?,
         wrap_pyfunction!(plan, m)?,
         wrap_pyfunction!(plan_for, m)?,
+        wrap_pyfunction!(plan_match, m)?,
         wrap_pyfunction!(render, m)?,
         wrap_pyfunction!(render_file, m)?,
         wrap_pyfunction!(gain_matched, m)?,

@@ -1,7 +1,6 @@
 """The golden vectors that all three languages run: `tests/golden/<verb>/<case>.json` of the core.
 
-A case is `{operation, input: {signal, sample_rate, channels, seconds}, parameters, expected, tolerance, origin}`. Numbers
-are compared within the tolerance of the outermost field that they are in, everything else exactly.
+What a case is, and what each operation compares, stands in `tests/golden.rs` of the core.
 """
 
 import json
@@ -29,7 +28,49 @@ def analyze(case):
     return sf.analyze(source(case)).to_dict()
 
 
-OPERATIONS = {"analyze": analyze}
+def render(case):
+    audio = source(case)
+    chain = sf.MasteringChain(sf.Preset.from_json(json.dumps(case["parameters"]["preset"])))
+    rendered = chain.render(audio)
+    latency = chain.prepare(sample_rate=audio.sample_rate, channels=audio.channels).latency
+    at = [k * rendered.frames // 17 for k in range(1, 17)]
+    return {"latency": latency, "frames": rendered.frames, "probes": rendered.samples[:, at].tolist()}
+
+
+def plan(case):
+    return sf.plan(source(case), target=case["parameters"]["target"]).to_dict()
+
+
+def master(case):
+    parameters = case["parameters"]
+    if "plan" in parameters:
+        return sf.Plan.from_json(json.dumps(parameters["plan"])).render(source(case)).report.to_dict()
+    return sf.master(source(case), target=parameters["target"]).report.to_dict()
+
+
+def match(case):
+    parameters = case["parameters"]
+    reference = source({"input": parameters["reference"]})
+    return sf.plan(source(case), reference=reference, match=sf.MatchParts(**parameters["parts"])).to_dict()
+
+
+def preset(case):
+    parameters = case["parameters"]
+    read = sf.Preset.from_json if "json" in parameters else sf.Preset.from_toml
+    try:
+        return read(*parameters.values()).to_dict()
+    except sf.SonicForgeError as error:
+        return {"error": error.code}
+
+
+OPERATIONS = {
+    "analyze": analyze,
+    "render": render,
+    "plan": plan,
+    "master": master,
+    "match": match,
+    "preset": preset,
+}
 
 
 def differences(actual, expected, tolerance, at):

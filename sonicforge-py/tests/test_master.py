@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pickle
 import threading
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -108,11 +109,35 @@ def test_targets():
     }
     assert sf.Target.named("Apple").loudness_lufs == -16.0
     assert sf.Target.custom(loudness_lufs=-11.5) == sf.Target.named("-11.5")
-    for bad in ("spotfy", "3", 3, -100, float("nan"), True, None, []):
+    for bad in ("spotfy", "3", 3, -100, float("nan"), True, []):
         with pytest.raises(InvalidArgumentError):
             sf.plan(sf.testing.signal("silence"), target=bad)
     with pytest.raises(ValueError, match="ceiling_dbtp"):
         sf.Target.custom(loudness_lufs=-14, ceiling_dbtp=3)
+
+
+def test_after_a_reference(tmp_path, music):
+    dull = sf.MasteringChain([sf.Equalizer(bands=[sf.EqualizerBand(kind="low_pass", frequency_hz=3000)])]).render(music)
+    reference = dull.apply_gain(-6.0)
+    reference.write(tmp_path / "reference.wav", sample_format="float32")
+    audio, report = sf.master(music, reference=reference)
+    assert report.after.integrated_lufs == pytest.approx(sf.analyze(reference).integrated_lufs, abs=0.1)
+    assert report.after.centroid_hz < 0.8 * report.before.centroid_hz
+    assert sf.plan(music, reference=sf.analyze(reference)) == report.plan
+    assert sf.plan(sf.analyze(music), reference=tmp_path / "reference.wav") == report.plan
+    music.write(tmp_path / "in.wav", sample_format="float32")
+    out = tmp_path / "out.wav"
+    again = sf.master_file(tmp_path / "in.wav", out, reference=tmp_path / "reference.wav", sample_format="float32")
+    assert again.plan == report.plan
+    assert sf.AudioBuffer.read(out) == audio
+    kept = sf.plan(music, reference=reference, match=sf.MatchParts(loudness=False))
+    assert kept.target.loudness_lufs == pytest.approx(report.before.integrated_lufs)
+    with pytest.raises(InvalidArgumentError, match="exclude"):
+        sf.master(music, target="spotify", reference=reference)
+    with pytest.raises(InvalidArgumentError, match="no reference"):
+        sf.master(music, match=sf.MatchParts())
+    with pytest.raises(InvalidArgumentError, match="silent"):
+        sf.master(music, reference=sf.testing.signal("silence"))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1 / 48_000, 2.0])
@@ -178,3 +203,15 @@ def test_files_that_cannot_be(tmp_path, music):
         sf.master_file(tmp_path / "in.wav", tmp_path / "none" / "out.wav")
     with pytest.raises(ValueError):
         sf.master_file(tmp_path / "in.wav", tmp_path / "out.mp3")
+
+
+def test_pictures(mastered):
+    report = mastered.report
+    for svg in (report.svg(), report.before.svg()):
+        assert svg.startswith("<svg")
+        assert "http://www.w3.org/2000/svg" in svg
+        ElementTree.fromstring(svg)
+    page = report.html()
+    assert page.lower().startswith("<!doctype html>")
+    assert "<svg" in page
+    assert "<script src" not in page and "<link" not in page

@@ -14,8 +14,11 @@ pub const STEP: usize = 16;
 /// Control values in a quantum.
 pub const STEPS: usize = QUANTUM / STEP;
 
+/// The longest time that [`PeakHold::retime`] can be given without asking for memory: half a period of 25 Hz.
+const LONGEST_HOLD_S: f64 = 0.02;
+
 /// Holds the largest magnitude of the last steps.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PeakHold {
     ring: Vec<f64>,
     at: usize,
@@ -24,8 +27,17 @@ pub struct PeakHold {
 impl PeakHold {
     /// Holds for at least `hold_s` seconds at `sample_rate`.
     pub fn new(sample_rate: f64, hold_s: f64) -> Self {
-        let steps = (hold_s * sample_rate / STEP as f64).ceil() as usize + 1;
-        Self { ring: vec![0.0; steps], at: 0 }
+        let steps = |seconds: f64| (seconds * sample_rate / STEP as f64).ceil() as usize + 1;
+        let mut ring = Vec::with_capacity(steps(hold_s.max(LONGEST_HOLD_S)));
+        ring.resize(steps(hold_s), 0.0);
+        Self { ring, at: 0 }
+    }
+
+    /// Forgets, and holds for `hold_s` from now on. Asks for no memory at the same rate, up to 20 ms.
+    pub fn retime(&mut self, sample_rate: f64, hold_s: f64) {
+        self.ring.clear();
+        self.ring.resize((hold_s * sample_rate / STEP as f64).ceil() as usize + 1, 0.0);
+        self.at = 0;
     }
 
     /// Takes the peak of the step that has just ended; returns the held one.

@@ -10,6 +10,7 @@ use rubato::{Fft, FixedSync, Indexing, Resampler as _, WindowFunction};
 
 use crate::audio::{AudioBuffer, Block, check_format};
 use crate::error::{Error, Result};
+use crate::progress::{Progress, Step, check};
 
 /// Length of the filter, and of a block, in frames of the lower of the two rates, or a little more. The transition band is
 /// then some 3 % of the Nyquist frequency wide.
@@ -168,7 +169,7 @@ impl Resampler {
 const CHUNK: usize = 16_384;
 
 /// A whole buffer at another sample rate; see [`Resampler`].
-pub(crate) fn resample(buffer: &AudioBuffer, to: u32) -> Result<AudioBuffer> {
+pub(crate) fn resample(buffer: &AudioBuffer, to: u32, progress: &mut dyn Progress) -> Result<AudioBuffer> {
     let mut resampler = Resampler::new(buffer.sample_rate(), to, buffer.channels())?;
     if to == buffer.sample_rate() {
         return Ok(buffer.clone());
@@ -184,6 +185,7 @@ pub(crate) fn resample(buffer: &AudioBuffer, to: u32) -> Result<AudioBuffer> {
         }
         resampler.push(&scratch.block_range(0, n), &mut output)?;
         start += n;
+        check(progress, "resampling", Step::new("resample", start as f64 / buffer.frames() as f64))?;
     }
     resampler.finish(&mut output)?;
     AudioBuffer::from_channels(to, &output)
@@ -196,6 +198,7 @@ fn gcd(a: u32, b: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::NoProgress;
     use crate::testing::Signal;
     use crate::units::gain_to_db;
 
@@ -205,7 +208,7 @@ mod tests {
 
     /// The largest deviation from the sine of the same phase, and the largest sample, away from the ends.
     fn deviation(rate: u32, to: u32, frequency_hz: f64) -> (f64, f64) {
-        let y = resample(&sine(rate, frequency_hz, 0.5), to).unwrap();
+        let y = resample(&sine(rate, frequency_hz, 0.5), to, &mut NoProgress).unwrap();
         let n = y.frames();
         let middle = n / 5..n - n / 5;
         let w = std::f64::consts::TAU * frequency_hz / f64::from(to);
@@ -257,7 +260,11 @@ mod tests {
             for frames in [0usize, 1, 2, 3, 1_000, 4_097] {
                 let buffer = AudioBuffer::new(from, 2, frames).unwrap();
                 let expected = (frames as f64 * f64::from(to) / f64::from(from)).round() as usize;
-                assert_eq!(resample(&buffer, to).unwrap().frames(), expected, "{frames} frames, {from} to {to} Hz");
+                assert_eq!(
+                    resample(&buffer, to, &mut NoProgress).unwrap().frames(),
+                    expected,
+                    "{frames} frames, {from} to {to} Hz"
+                );
             }
         }
     }
@@ -265,7 +272,7 @@ mod tests {
     #[test]
     fn blocks_make_no_difference() {
         let mut sound = Signal::Music { seed: 4 }.render(44_100, 2, 0.3).unwrap();
-        let whole = resample(&sound, 48_000).unwrap();
+        let whole = resample(&sound, 48_000, &mut NoProgress).unwrap();
         for size in [1, 64, 65, 8_192] {
             let mut resampler = Resampler::new(44_100, 48_000, 2).unwrap();
             // Twice: the second time after finish.
@@ -287,7 +294,7 @@ mod tests {
         // An impulse on the first and on the last frame.
         for at in [0, 4_409] {
             let x = Signal::Impulse { at }.render(44_100, 1, 0.1).unwrap();
-            let y = resample(&x, 88_200).unwrap();
+            let y = resample(&x, 88_200, &mut NoProgress).unwrap();
             let peak =
                 (0..y.frames()).max_by(|&a, &b| y.channel(0)[a].abs().total_cmp(&y.channel(0)[b].abs())).unwrap();
             assert_eq!(peak, 2 * at);

@@ -99,6 +99,8 @@ pub struct TruePeak {
 impl TruePeak {
     /// A detector at rest for `sample_rate` in Hz.
     pub fn new(sample_rate: u32, channels: usize) -> Self {
+        // Now, not in the midst of somebody's audio callback.
+        LazyLock::force(&TABLE);
         let oversampling = if sample_rate < HIGH_RATE { 4 } else { 2 };
         Self {
             channels: vec![vec![0.0; HISTORY + MAX_FEED]; channels],

@@ -29,6 +29,7 @@ use crate::audio::{AudioBuffer, Block, MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE
 use crate::error::{Error, Result};
 use crate::io::tags::Tags;
 use crate::io::{mp4, rf64};
+use crate::progress::{NoProgress, Progress, Step, check};
 
 /// What a file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -603,19 +604,32 @@ pub fn info(path: impl AsRef<Path>) -> Result<FileInfo> {
 
 /// Reads a whole file; see [`Reader::open`].
 pub fn read(path: impl AsRef<Path>) -> Result<AudioBuffer> {
-    read_all(Reader::open(path)?)
+    read_with(path, &mut NoProgress)
+}
+
+/// As [`read`], with news of the stage `"read"`: a share of the whole where the file states its length, else 0 until the end.
+pub fn read_with(path: impl AsRef<Path>, progress: &mut dyn Progress) -> Result<AudioBuffer> {
+    read_all(Reader::open(path)?, progress)
 }
 
 /// Reads the bytes of a whole file; see [`Reader::open`].
 pub fn read_bytes(bytes: impl Into<Vec<u8>>) -> Result<AudioBuffer> {
-    read_all(Reader::from_bytes(bytes)?)
+    read_bytes_with(bytes, &mut NoProgress)
+}
+
+/// As [`read_bytes`], with news as [`read_with`].
+pub fn read_bytes_with(bytes: impl Into<Vec<u8>>, progress: &mut dyn Progress) -> Result<AudioBuffer> {
+    read_all(Reader::from_bytes(bytes)?, progress)
 }
 
 /// So many samples a header may promise in any case, and so many per byte of the file.
 const MODEST: u64 = 1 << 22;
 const MODEST_PER_BYTE: u64 = 64;
 
-fn read_all(mut reader: Reader) -> Result<AudioBuffer> {
+/// Frames that are decoded between two pieces of news.
+const CHUNK: usize = 1 << 16;
+
+fn read_all(mut reader: Reader, progress: &mut dyn Progress) -> Result<AudioBuffer> {
     let FileInfo { sample_rate, channels, frames, .. } = reader.info;
     // A header may lie: it is trusted up to a modest size; then the buffer grows as the frames really come.
     let length = reader.stream.as_ref().map_or(0, |stream| stream.length);
@@ -624,10 +638,15 @@ fn read_all(mut reader: Reader) -> Result<AudioBuffer> {
     let mut buffer = AudioBuffer::new(sample_rate, channels, capacity)?;
     let mut filled = 0;
     loop {
-        let n = reader.read(&mut buffer.block_range(filled, capacity))?;
-        filled += n;
-        if filled < capacity {
+        let end = (filled + CHUNK).min(capacity);
+        filled += reader.read(&mut buffer.block_range(filled, end))?;
+        let fraction = frames.map_or(0.0, |frames| filled as f64 / frames.max(1) as f64);
+        check(progress, "reading", Step::new("read", fraction))?;
+        if filled < end {
             break;
+        }
+        if filled < capacity {
+            continue;
         }
         // Full. At the promised end there is nothing more to come, and nothing to grow for.
         let mut probe = AudioBuffer::new(sample_rate, channels, 1)?;
@@ -644,5 +663,6 @@ fn read_all(mut reader: Reader) -> Result<AudioBuffer> {
         filled += 1;
     }
     buffer.truncate(filled);
+    check(progress, "reading", Step::new("read", 1.0))?;
     Ok(buffer)
 }

@@ -8,6 +8,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use crate::audio::AudioBuffer;
 use crate::dsp::resample;
 use crate::error::{Error, Result, in_range};
+use crate::progress::{NoProgress, Progress};
 use crate::units::db_to_gain;
 
 /// The weight of every channel in the left and in the right of a stereo downmix, for the speakers that WAVE files of so many
@@ -34,7 +35,12 @@ impl AudioBuffer {
     /// The same sound at another sample rate (8–384 kHz), with `round(frames · to / from)` frames: aliases below −100 dB, flat
     /// to 0.95 of the lower Nyquist frequency, no delay.
     pub fn resample(&self, sample_rate: u32) -> Result<Self> {
-        resample::resample(self, sample_rate)
+        self.resample_with(sample_rate, &mut NoProgress)
+    }
+
+    /// As [`AudioBuffer::resample`], with news of the stage `"resample"`.
+    pub fn resample_with(&self, sample_rate: u32, progress: &mut dyn Progress) -> Result<Self> {
+        resample::resample(self, sample_rate, progress)
     }
 
     /// The part from `start_s` to `end_s`, in seconds. An end behind the end of the sound means the end of the sound.

@@ -14,8 +14,8 @@ mod tags;
 mod wav;
 mod writer;
 
-pub use decode::{FileInfo, Reader, info, read, read_bytes};
+pub use decode::{FileInfo, Reader, info, read, read_bytes, read_bytes_with, read_with};
 pub use tags::{Picture, Tags, tags};
-pub use writer::{Container, SampleFormat, WriteOptions, Writer, write, write_bytes};
+pub use writer::{Container, SampleFormat, WriteOptions, Writer, write, write_bytes, write_bytes_with, write_with};
 
 pub use crate::dsp::dither::Dither;

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::io::flac::FlacEncoder;
 use crate::io::tags::Tags;
 use crate::io::wav::WavEncoder;
+use crate::progress::{NoProgress, Progress, Step, check};
 
 /// The file formats that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -307,7 +308,7 @@ fn name_path(error: Error, target: &Path) -> Error {
 /// Frames that [`write()`] quantizes at a time.
 const CHUNK: usize = 8_192;
 
-fn write_all<S: Sink>(pipeline: &mut Pipeline<S>, buffer: &AudioBuffer) -> Result<()> {
+fn write_all<S: Sink>(pipeline: &mut Pipeline<S>, buffer: &AudioBuffer, progress: &mut dyn Progress) -> Result<()> {
     let mut scratch = AudioBuffer::new(buffer.sample_rate(), buffer.channels(), CHUNK.min(buffer.frames()))?;
     let mut start = 0;
     while start < buffer.frames() {
@@ -317,25 +318,41 @@ fn write_all<S: Sink>(pipeline: &mut Pipeline<S>, buffer: &AudioBuffer) -> Resul
         }
         pipeline.write(&mut scratch.block_range(0, n))?;
         start += n;
+        check(progress, "writing", Step::new("write", start as f64 / buffer.frames() as f64))?;
     }
     Ok(())
 }
 
 /// Writes a whole buffer to a file; see [`Writer`].
 pub fn write(path: impl AsRef<Path>, buffer: &AudioBuffer, options: &WriteOptions) -> Result<()> {
+    write_with(path, buffer, options, &mut NoProgress)
+}
+
+/// As [`write()`], with news of the stage `"write"`.
+pub fn write_with(
+    path: impl AsRef<Path>,
+    buffer: &AudioBuffer,
+    options: &WriteOptions,
+    progress: &mut dyn Progress,
+) -> Result<()> {
     let mut writer = Writer::create(path, buffer.sample_rate(), buffer.channels(), options)?;
-    write_all(&mut writer.pipeline, buffer).map_err(|e| name_path(e, &writer.target))?;
+    write_all(&mut writer.pipeline, buffer, progress).map_err(|e| name_path(e, &writer.target))?;
     writer.finish()
 }
 
 /// Writes a whole buffer as the bytes of a file. `options.container` must be named.
 pub fn write_bytes(buffer: &AudioBuffer, options: &WriteOptions) -> Result<Vec<u8>> {
+    write_bytes_with(buffer, options, &mut NoProgress)
+}
+
+/// As [`write_bytes`], with news of the stage `"write"`.
+pub fn write_bytes_with(buffer: &AudioBuffer, options: &WriteOptions, progress: &mut dyn Progress) -> Result<Vec<u8>> {
     let container = options.container.ok_or_else(|| {
         Error::invalid("the container is not named; expected one when bytes are written (there is no extension)")
     })?;
     let sink = Cursor::new(Vec::new());
     let mut pipeline = Pipeline::new(sink, container, buffer.sample_rate(), buffer.channels(), options)?;
-    write_all(&mut pipeline, buffer)?;
+    write_all(&mut pipeline, buffer, progress)?;
     Ok(pipeline.finish()?.into_inner())
 }
 
@@ -376,7 +393,7 @@ mod tests {
             for room in (0..size).step_by(size / 37) {
                 let disk = SmallDisk(Cursor::new(Vec::new()), room);
                 let error = Pipeline::new(disk, container, 44_100, 2, &options)
-                    .and_then(|mut p| write_all(&mut p, &sound).map(|()| p))
+                    .and_then(|mut p| write_all(&mut p, &sound, &mut NoProgress).map(|()| p))
                     .and_then(Pipeline::finish)
                     .err();
                 assert_eq!(

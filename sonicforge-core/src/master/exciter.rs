@@ -29,7 +29,8 @@ const AHEAD: usize = 2 * STEP;
 /// The envelope holds a peak for this long, then lets go with this time constant.
 const HOLD_S: f64 = 0.02;
 const RELEASE_S: f64 = 0.15;
-/// Below this envelope (−100 dBFS) nothing is added.
+/// At this envelope (−100 dBFS) nothing is added: the constant in `2u² − 1` would leave a trace of 10⁻²² in digital silence.
+/// Up to twice as much it fades in.
 const FLOOR: f64 = 1e-5;
 
 /// Settings of [`Exciter`].
@@ -128,7 +129,7 @@ impl Exciter {
         self.wet = Wet::new(!self.params.is_neutral(), fs);
         // At least from a frame's entry over the delay to the end of the step in which it is shaped; and so long that the
         // sampled peaks of a steady tone do not make the envelope tremble, which would surround the harmonics with side bands.
-        self.hold = PeakHold::new(fs, HOLD_S.max((AHEAD + 2 * STEP) as f64 / fs));
+        self.hold.retime(fs, HOLD_S.max((AHEAD + 2 * STEP) as f64 / fs));
         self.release = 1.0 - (-(STEP as f64) / (RELEASE_S * fs)).exp();
         self.tune();
         self.forget();
@@ -175,6 +176,10 @@ impl Exciter {
         let held = self.hold.step(self.peak).max(FLOOR);
         self.peak = 0.0;
         self.envelope = if held > self.envelope { held } else { self.envelope + self.release * (held - self.envelope) };
+        // The way down ends.
+        if self.envelope < FLOOR * (1.0 + 1e-6) {
+            self.envelope = FLOOR;
+        }
         self.from = self.to;
         self.to = self.envelope;
     }
@@ -182,7 +187,9 @@ impl Exciter {
 
 impl Stage for Exciter {
     fn prepare_stage(&mut self, spec: Spec) -> Result<()> {
-        self.set_rate(f64::from(spec.sample_rate));
+        let fs = f64::from(spec.sample_rate);
+        self.hold = PeakHold::new(fs, HOLD_S);
+        self.set_rate(fs);
         Ok(())
     }
 
@@ -215,7 +222,8 @@ impl Stage for Exciter {
                 self.peak = self.peak.max(h[0].abs()).max(h[1].abs());
                 let h = self.ahead.step(h);
                 let e = self.from + slope * (first + j - i + 1) as f64;
-                let (even, odd) = (e * self.even.at(at), e * self.odd.at(at));
+                let amount = e * ((e - FLOOR) * (1.0 / FLOOR)).min(1.0);
+                let (even, odd) = (amount * self.even.at(at), amount * self.odd.at(at));
                 let scale = 1.0 / e;
                 let y = self.oversampled.step([h[0] * scale, h[1] * scale], |u| {
                     u.map(|u| even * (2.0 * u * u - 1.0) + odd * u * (4.0 * u * u - 3.0))

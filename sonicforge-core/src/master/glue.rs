@@ -110,7 +110,7 @@ impl Glue {
     fn set_rate(&mut self, fs: f64) {
         let p = &self.params;
         self.sample_rate = fs;
-        self.hold = PeakHold::new(fs, 0.5 / p.sidechain_hz.max(25.0));
+        self.hold.retime(fs, 0.5 / p.sidechain_hz.max(25.0));
         self.peak = 0.0;
         self.listen = State::default();
         self.ballistics = Ballistics::new(fs, p.attack_ms, p.release_ms, p.slow_release_ms);
@@ -167,7 +167,9 @@ impl Glue {
 
 impl Stage for Glue {
     fn prepare_stage(&mut self, spec: Spec) -> Result<()> {
-        self.set_rate(f64::from(spec.sample_rate));
+        let fs = f64::from(spec.sample_rate);
+        self.hold = PeakHold::new(fs, 0.0);
+        self.set_rate(fs);
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //!        └────────────────────── delay ───────────────────────────────► × ◄── two means (a triangular window) ◄─┘
 //! ```
 //!
-//! The peaks are those of ITU-R BS.1770-4 Annex 2 at eight points a sample (`dsp::interpolate`). A frame borders two
+//! The peaks are those of ITU-R BS.1770-4 Annex 2 at sixteen points a sample (`dsp::interpolate`). A frame borders two
 //! intervals and obeys both. The minimum spans the two means, so the gain is down in time, and as their joint response is a
 //! triangle, it moves without corners. The sound itself is never resampled: where nothing is over, it passes bit for bit.
 
@@ -20,8 +20,11 @@ use crate::master::processor::Spec;
 use crate::master::stage::{Clock, Quantum, Stage};
 use crate::units::{db_to_gain, gain_to_db};
 
-/// The detector's grid misses up to this much between its points on real music, in dB: the limiter aims that much lower.
-pub(crate) const MARGIN_DB: f64 = 0.05;
+/// The limiter aims this much below its ceiling, in dB: what its detector misses of content right below half the rate
+/// (square waves of a chip tune), where its filter ends and a meter's may not.
+const MARGIN_DB: f64 = 0.13;
+/// The same where a meter checks the output afterwards and the limiter can run again; most music has nothing up there.
+pub(crate) const CHECKED_MARGIN_DB: f64 = 0.05;
 
 /// Settings of [`Limiter`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -222,12 +225,13 @@ impl Limiter {
 
     /// The deepest gain reduction since `prepare`, in dB ≥ 0.
     pub fn max_reduction_db(&self) -> f64 {
-        -gain_to_db(self.deepest)
+        -gain_to_db(self.deepest) + 0.0
     }
 
     /// The deepest reduction in dB since the last call.
     pub(crate) fn take_recent(&mut self) -> f64 {
-        -gain_to_db(std::mem::replace(&mut self.recent, 1.0))
+        // Plus nought: no reduction is 0, not −0.
+        -gain_to_db(std::mem::replace(&mut self.recent, 1.0)) + 0.0
     }
 
     /// Mean reduction in dB over all quanta, of the deepest in each.
@@ -235,9 +239,9 @@ impl Limiter {
         if self.quanta == 0 { 0.0 } else { self.sum_db / self.quanta as f64 }
     }
 
-    /// Aims `trim_db` below the ceiling: what a meter has found too much.
-    pub(crate) fn trim(&mut self, trim_db: f64) {
-        self.ceiling = db_to_gain(self.params.ceiling_dbtp - MARGIN_DB - trim_db);
+    /// Aims `margin_db` below the ceiling.
+    pub(crate) fn set_margin(&mut self, margin_db: f64) {
+        self.ceiling = db_to_gain(self.params.ceiling_dbtp - margin_db);
     }
 
     /// Turns the collected quantum into the one that is ready.
@@ -245,7 +249,7 @@ impl Limiter {
         let planar: [[f64; QUANTUM]; 2] = std::array::from_fn(|c| std::array::from_fn(|i| self.collected[i][c]));
         let mono = self.clock.spec.is_some_and(|s| s.channels == 1);
         let mut peaks = [0.0f32; QUANTUM];
-        self.peaks.process(&planar[..if mono { 1 } else { 2 }], self.ceiling, &mut peaks);
+        self.peaks.process(&planar[..if mono { 1 } else { 2 }], self.ceiling, true, &mut peaks);
         let ceiling = self.ceiling as f32;
         let quiet = peaks.iter().all(|&p| p <= ceiling);
         if quiet && self.before == 1.0 && self.release.is_open() {

@@ -18,7 +18,7 @@ use crate::audio::{AudioBuffer, Block};
 use crate::error::{Error, Result};
 use crate::master::chain::{AnyStage, MasteringChain};
 use crate::master::gain::{Gain, GainParams};
-use crate::master::limiter::{Limiter, MARGIN_DB};
+use crate::master::limiter::{CHECKED_MARGIN_DB, Limiter};
 use crate::master::plan::{Plan, check_channels, plan_for};
 use crate::master::processor::{Processor, Spec};
 use crate::master::report::{
@@ -312,7 +312,7 @@ fn render_pass(
     sink: &mut dyn Sink,
     chain: &mut MasteringChain,
     plan: &Plan,
-    (drive_db, trim_db): (f64, f64),
+    (drive_db, margin_db): (f64, f64),
     span: &mut Span<'_>,
 ) -> Result<Rendered> {
     let (rate, channels) = (source.sample_rate(), source.channels());
@@ -322,7 +322,7 @@ fn render_pass(
     drive.prepare(spec)?;
     let mut limiter = Limiter::new(plan.limiter.clone())?;
     limiter.prepare(spec)?;
-    limiter.trim(trim_db);
+    limiter.set_margin(margin_db);
     let latency = chain.latency() + limiter.latency();
     let mut after = Analyzer::new(rate, channels)?;
     let (mut trace, mut chain_trace) = (Trace::default(), ChainTrace::default());
@@ -395,7 +395,7 @@ fn run(
     let solve =
         |correction| envelope.solve(&plan.limiter, target.loudness_lufs, correction, plan.max_gain_reduction_db);
     // Render, until both numbers are good.
-    let (mut correction, mut trim_db) = (0.0, 0.0);
+    let (mut correction, mut margin_db) = (0.0, CHECKED_MARGIN_DB);
     let mut from = 0.5;
     let mut done;
     let mut solution;
@@ -405,7 +405,7 @@ fn run(
         let to = from + 0.9 * (1.0 - from);
         let mut span = Span { progress: &mut *span.progress, stage: "render", from, to };
         let drive_db = solution.map_or(0.0, |s| s.drive_db).clamp(-200.0, 200.0);
-        done = render_pass(source, sink, &mut chain, plan, (drive_db, trim_db), &mut span)?;
+        done = render_pass(source, sink, &mut chain, plan, (drive_db, margin_db), &mut span)?;
         from = to;
         let over = done.after.true_peak_dbtp.unwrap_or(f64::NEG_INFINITY) - target.ceiling_dbtp;
         let off = match (solution, done.after.integrated_lufs) {
@@ -416,7 +416,7 @@ fn run(
             break;
         }
         if over > -SAFE_DB {
-            trim_db += over + 2.0 * SAFE_DB;
+            margin_db += over + 2.0 * SAFE_DB;
         }
         if off.abs() > 0.5 * GOOD_ENOUGH_LU {
             correction -= off;
@@ -424,8 +424,8 @@ fn run(
     }
     check(span.progress, "mastering", Step::new("done", 1.0))?;
     let within_budget = solution.is_some_and(|s| s.within_budget);
-    let needed_db =
-        solution.map_or(0.0, |s| (s.needed_db + envelope.peak_db() - plan.limiter.ceiling_dbtp + MARGIN_DB).max(0.0));
+    let needed_db = solution
+        .map_or(0.0, |s| (s.needed_db + envelope.peak_db() - plan.limiter.ceiling_dbtp + CHECKED_MARGIN_DB).max(0.0));
     Ok(make_report(
         plan,
         before,

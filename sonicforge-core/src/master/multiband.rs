@@ -126,11 +126,13 @@ struct Band {
 }
 
 impl Band {
-    fn new(p: &BandParams, low_hz: f64, fs: f64) -> Self {
+    /// With the memory of `hold`.
+    fn new(p: &BandParams, low_hz: f64, fs: f64, mut hold: PeakHold) -> Self {
+        hold.retime(fs, 0.5 / low_hz.max(25.0));
         let gain = db_to_gain(p.makeup_db);
         Self {
             curve: p.curve(),
-            hold: PeakHold::new(fs, 0.5 / low_hz.max(25.0)),
+            hold,
             peak: 0.0,
             ballistics: Ballistics::new(fs, p.attack_ms, p.release_ms, p.slow_release_ms),
             makeup_db: Glide::new(p.makeup_db, fs),
@@ -186,10 +188,23 @@ impl Multiband {
 
     fn set_rate(&mut self, fs: f64) {
         self.sample_rate = fs;
-        self.crossover = Crossover::new(fs, &self.params.crossovers_hz);
-        self.log_corners = self.params.crossovers_hz.iter().map(|f| Glide::new(f.ln(), fs)).collect();
-        let low = |i: usize| if i == 0 { 0.0 } else { self.params.crossovers_hz[i - 1] };
-        self.bands = self.params.bands.iter().enumerate().map(|(i, p)| Band::new(p, low(i), fs)).collect();
+        self.log_corners = vec![Glide::new(0.0, fs); self.params.crossovers_hz.len()];
+        let fresh = |p| Band::new(p, 0.0, fs, PeakHold::new(fs, 0.0));
+        self.bands = self.params.bands.iter().map(fresh).collect();
+        self.forget();
+    }
+
+    /// As after `prepare`, in the memory that is there.
+    fn forget(&mut self) {
+        let (fs, corners) = (self.sample_rate, &self.params.crossovers_hz);
+        self.crossover = Crossover::new(fs, corners);
+        for (glide, f) in self.log_corners.iter_mut().zip(corners) {
+            *glide = Glide::new(f.ln(), fs);
+        }
+        for (i, (band, p)) in self.bands.iter_mut().zip(&self.params.bands).enumerate() {
+            let low = if i == 0 { 0.0 } else { corners[i - 1] };
+            *band = Band::new(p, low, fs, std::mem::take(&mut band.hold));
+        }
         self.wet = Wet::new(!self.params.is_neutral(), fs);
     }
 
@@ -298,7 +313,7 @@ impl Stage for Multiband {
     }
 
     fn reset_stage(&mut self) {
-        self.set_rate(self.sample_rate);
+        self.forget();
     }
 
     fn clock(&mut self) -> &mut Clock {

@@ -132,7 +132,8 @@ pub(crate) fn check_channels(channels: usize) -> Result<()> {
 
 /// To the working level.
 pub(crate) fn level(loudness_lufs: f64) -> Option<Module> {
-    let gain_db = round(WORKING_LUFS - loudness_lufs, 0.01);
+    // A sound further off than a gain reaches (as floats can be) goes the rest of the way by the drive.
+    let gain_db = round(WORKING_LUFS - loudness_lufs, 0.01).clamp(-200.0, 200.0);
     (gain_db != 0.0).then_some(Module::Gain(GainParams { gain_db }))
 }
 

@@ -14,7 +14,7 @@ use crate::dsp::QUANTUM;
 use crate::dsp::interpolate::{LOOK_BEHIND, PeakBetween};
 use crate::dsp::k_weighting::KWeightingPair;
 use crate::dsp::sliding::{SlidingMean, SlidingMin};
-use crate::master::limiter::{LimiterParams, MARGIN_DB, Release, windows};
+use crate::master::limiter::{CHECKED_MARGIN_DB, LimiterParams, Release, windows};
 use crate::units::{db_to_gain, gain_to_db};
 
 const GROUP: usize = 16;
@@ -84,7 +84,7 @@ impl Envelope {
     fn turn(&mut self) {
         self.filled = 0;
         let mut peaks = [0.0; QUANTUM];
-        self.peaks.process(&self.pending[..self.channels], 0.0, &mut peaks);
+        self.peaks.process(&self.pending[..self.channels], 0.0, false, &mut peaks);
         let weight = channel_weights(self.channels)[0];
         for g in 0..QUANTUM / GROUP {
             let peak = peaks[g * GROUP..(g + 1) * GROUP].iter().fold(0.0f32, |m, &p| m.max(p));
@@ -145,7 +145,7 @@ impl Envelope {
     pub(crate) fn loudness(&self, limiter: &LimiterParams, drive_db: f64) -> Option<f64> {
         let rate = self.sample_rate / self.group_frames as f64;
         let drive = db_to_gain(drive_db);
-        let ceiling = db_to_gain(limiter.ceiling_dbtp - MARGIN_DB);
+        let ceiling = db_to_gain(limiter.ceiling_dbtp - CHECKED_MARGIN_DB);
         let over = (ceiling / drive) as f32;
         let (minimum, mean) = windows(limiter.lookahead_ms, rate);
         // A group's peak stands for all its frames: the window of frames is two groups shorter than that of groups.
@@ -187,9 +187,10 @@ impl Envelope {
         max_reduction_db: f64,
     ) -> Option<Solution> {
         // Just below the ceiling nothing is limited, and loudness is linear in the gain.
-        let untouched = limiter.ceiling_dbtp - MARGIN_DB - self.peak_db();
+        let untouched = limiter.ceiling_dbtp - CHECKED_MARGIN_DB - self.peak_db();
         let lowest = target_lufs + correction_lu - (self.loudness(limiter, untouched)? - untouched);
-        let most = (max_reduction_db + limiter.ceiling_dbtp - MARGIN_DB - self.peak_db()).max(lowest.min(untouched));
+        let most =
+            (max_reduction_db + limiter.ceiling_dbtp - CHECKED_MARGIN_DB - self.peak_db()).max(lowest.min(untouched));
         if lowest <= untouched {
             return Some(Solution { drive_db: lowest, needed_db: lowest, within_budget: true });
         }

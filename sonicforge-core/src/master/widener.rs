@@ -114,8 +114,17 @@ impl Widener {
             params,
             clock: Clock::default(),
         };
+        w.make_lines(fs);
         w.set_rate(fs);
         Ok(w)
+    }
+
+    /// Asks for the all-passes' memory. Lengths without a common divisor, short enough not to be heard as echoes.
+    fn make_lines(&mut self, fs: f64) {
+        self.all_passes = [(0.001_77, 0.6), (0.003_11, 0.6), (0.005_83, 0.55), (0.010_93, 0.5)]
+            .into_iter()
+            .map(|(seconds, g)| AllPass { line: DelayLine::new((seconds * fs).round().max(1.0) as usize), g })
+            .collect();
     }
 
     fn set_rate(&mut self, fs: f64) {
@@ -124,11 +133,6 @@ impl Widener {
         self.decorrelation = Glide::new(self.params.decorrelation, fs);
         self.bass_cut = Glide::new(f64::from(u8::from(self.params.mono_below_hz > 0.0)), fs);
         self.wet = Wet::new(!self.params.is_neutral(), fs);
-        // Lengths without a common divisor, short enough not to be heard as echoes.
-        self.all_passes = [(0.001_77, 0.6), (0.003_11, 0.6), (0.005_83, 0.55), (0.010_93, 0.5)]
-            .into_iter()
-            .map(|(seconds, g)| AllPass { line: DelayLine::new((seconds * fs).round().max(1.0) as usize), g })
-            .collect();
         let q = std::f64::consts::FRAC_1_SQRT_2;
         self.mid_high_pass = Coefficients::design(Shape::HighPass, fs, 200.0, q);
         self.tune();
@@ -187,7 +191,9 @@ impl Widener {
 impl Stage for Widener {
     fn prepare_stage(&mut self, spec: Spec) -> Result<()> {
         self.mono = spec.channels == 1;
-        self.set_rate(f64::from(spec.sample_rate));
+        let fs = f64::from(spec.sample_rate);
+        self.make_lines(fs);
+        self.set_rate(fs);
         Ok(())
     }
 

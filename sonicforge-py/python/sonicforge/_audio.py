@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from . import _sonicforge
 from ._arrays import Samples, planar
 from ._io import Container, Dither, SampleFormat, StrPath, how
+from ._progress import Progress, listening
 from ._sonicforge import CancelToken
 from .exceptions import InvalidArgumentError
 
@@ -33,14 +34,22 @@ class AudioBuffer:
         self._sample_rate = int(sample_rate)
 
     @classmethod
-    def read(cls, path: StrPath, *, cancel: CancelToken | None = None) -> AudioBuffer:
+    def read(cls, path: StrPath, *, progress: Progress = None, cancel: CancelToken | None = None) -> AudioBuffer:
         """Decodes a file: WAV, AIFF, FLAC, MP3, Ogg Vorbis, Opus, AAC or ALAC, told by its content."""
-        return cls(*_sonicforge.read(path, cancel))
+        with listening(progress) as listener:
+            return cls(*_sonicforge.read(path, listener, cancel))
 
     @classmethod
-    def read_bytes(cls, data: bytes | bytearray | memoryview, *, cancel: CancelToken | None = None) -> AudioBuffer:
+    def read_bytes(
+        cls,
+        data: bytes | bytearray | memoryview,
+        *,
+        progress: Progress = None,
+        cancel: CancelToken | None = None,
+    ) -> AudioBuffer:
         """Decodes the bytes of a file."""
-        return cls(*_sonicforge.read_bytes(bytes(data), cancel))
+        with listening(progress) as listener:
+            return cls(*_sonicforge.read_bytes(bytes(data), listener, cancel))
 
     @classmethod
     def from_interleaved(cls, samples: ArrayLike, sample_rate: int, *, channels: int | None = None) -> AudioBuffer:
@@ -100,6 +109,7 @@ class AudioBuffer:
         dither: Dither = "tpdf",
         seed: int = 0,
         tags_from: StrPath | None = None,
+        progress: Progress = None,
         cancel: CancelToken | None = None,
     ) -> None:
         """Writes a WAV or FLAC file; the extension decides unless `container` does.
@@ -108,7 +118,8 @@ class AudioBuffer:
         `tags_from` names a file whose tags and cover are taken along.
         """
         options = how(container, sample_format, dither, seed, tags_from)
-        _sonicforge.write(path, self._samples, self._sample_rate, options, cancel)
+        with listening(progress) as listener:
+            _sonicforge.write(path, self._samples, self._sample_rate, options, listener, cancel)
 
     def write_bytes(
         self,
@@ -118,11 +129,13 @@ class AudioBuffer:
         dither: Dither = "tpdf",
         seed: int = 0,
         tags_from: StrPath | None = None,
+        progress: Progress = None,
         cancel: CancelToken | None = None,
     ) -> bytes:
         """The bytes of a WAV or FLAC file; see `write`."""
         options = how(container, sample_format, dither, seed, tags_from)
-        return _sonicforge.write_bytes(self._samples, self._sample_rate, options, cancel)
+        with listening(progress) as listener:
+            return _sonicforge.write_bytes(self._samples, self._sample_rate, options, listener, cancel)
 
     def resample(self, sample_rate: int) -> AudioBuffer:
         """At another sample rate, 8000 to 384000 Hz."""

@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from . import _sonicforge
-from ._analysis import Analysis
+from ._analysis import Analysis, Analyzer, analyze
 from ._audio import AudioBuffer
 from ._documents import Document, Record
-from ._io import Container, Dither, SampleFormat, StrPath, how
+from ._io import Container, Dither, How, Reader, SampleFormat, StrPath, how
 from ._processors import Limiter, Preset
 from ._progress import Progress, listening
 from ._sonicforge import CancelToken
-from .exceptions import InvalidArgumentError
+from .exceptions import CancelledError, InvalidArgumentError
 
 __all__ = [
     "BandReduction",
     "GainReduction",
     "Mastered",
+    "MatchParts",
     "Plan",
     "ReductionTimeline",
     "Report",
@@ -60,6 +61,20 @@ class Target(Record):
     def all(cls) -> list[Target]:
         """All named targets."""
         return [cls.from_dict(fields) for fields in json.loads(_sonicforge.targets())]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchParts(Record):
+    """Which parts of a reference are taken over."""
+
+    loudness: bool = True
+    """Integrated loudness; without it the track keeps its own."""
+    spectrum: bool = True
+    """1/3-octave spectrum."""
+    width: bool = True
+    """Share of the side."""
+    dynamics: bool = True
+    """Distance from the peaks to the loudness."""
 
 
 class Plan:
@@ -125,7 +140,7 @@ class Plan:
 
     def render(self, audio: AudioBuffer, *, progress: Progress = None, cancel: CancelToken | None = None) -> Mastered:
         """Runs the plan on a sound in memory, mono or stereo."""
-        return _render(audio, self.to_json(), None, progress, cancel)
+        return _render(audio, self.to_json(), "", progress, cancel)
 
     def render_file(
         self,
@@ -142,7 +157,7 @@ class Plan:
     ) -> Report:
         """Runs the plan from a file to a file, in memory that does not grow with its length; see `master_file`."""
         options = how(container, sample_format, dither, seed, tags_from)
-        return _render_file(input, output, options, self.to_json(), None, progress, cancel)
+        return _render_file(input, output, options, self.to_json(), "", progress, cancel)
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, Plan) else NotImplemented
@@ -265,39 +280,55 @@ class Mastered(NamedTuple):
 def plan(
     audio: AudioBuffer | Analysis,
     *,
-    target: Target | str | float = "spotify",
+    target: Target | str | float | None = None,
+    reference: AudioBuffer | Analysis | StrPath | None = None,
+    match: MatchParts | None = None,
     progress: Progress = None,
     cancel: CancelToken | None = None,
 ) -> Plan:
-    """Listens to a sound (or takes what was measured of it) and plans for a target."""
-    to = _target_json(target)
-    if isinstance(audio, Analysis):
-        return Plan.from_dict(json.loads(_sonicforge.plan_for(audio.to_json(), to)))
-    with listening(progress) as listener:
-        text = _sonicforge.plan(audio.samples, audio.sample_rate, to, listener, cancel)
+    """Listens to a sound (or takes what was measured of it) and plans for a target, or after a reference.
+
+    `target` is a name ("spotify", which it is when nothing is said), a loudness in LUFS (-14) or a `Target`. With a
+    `reference`, a track or its analysis, the plan gives the sound the parts of it that `match` names; by default all.
+    """
+    to = _aim(target, reference, match)
+    if reference is None and isinstance(audio, AudioBuffer):
+        with listening(progress) as listener:
+            text = _sonicforge.plan(audio.samples, audio.sample_rate, to, listener, cancel)
+    elif reference is None:
+        text = _sonicforge.plan_for(_hear(audio, progress, cancel).to_json(), to)
+    else:
+        like, heard = _hear(reference, None, cancel), _hear(audio, progress, cancel)
+        text = _sonicforge.plan_match(heard.to_json(), like.to_json(), to)
     return Plan.from_dict(json.loads(text))
 
 
 def master(
     audio: AudioBuffer,
     *,
-    target: Target | str | float = "spotify",
+    target: Target | str | float | None = None,
+    reference: AudioBuffer | Analysis | StrPath | None = None,
+    match: MatchParts | None = None,
     progress: Progress = None,
     cancel: CancelToken | None = None,
 ) -> Mastered:
-    """Listens, plans and renders a sound in memory, mono or stereo.
+    """Listens, plans and renders a sound in memory, mono or stereo; see `plan` for the target and the reference.
 
-    `target` is a name ("spotify"), a loudness in LUFS (-14) or a `Target`. Whether it was reached, and why not, stands
-    in the report.
+    Whether the target was reached, and why not, stands in the report.
     """
-    return _render(audio, None, target, progress, cancel)
+    if reference is not None:
+        chosen = plan(audio, target=target, reference=reference, match=match, cancel=cancel)
+        return chosen.render(audio, progress=progress, cancel=cancel)
+    return _render(audio, None, _aim(target, reference, match), progress, cancel)
 
 
 def master_file(
     input: StrPath,
     output: StrPath,
     *,
-    target: Target | str | float = "spotify",
+    target: Target | str | float | None = None,
+    reference: AudioBuffer | Analysis | StrPath | None = None,
+    match: MatchParts | None = None,
     container: Container | None = None,
     sample_format: SampleFormat = "int24",
     dither: Dither = "tpdf",
@@ -309,9 +340,14 @@ def master_file(
     """Listens, plans and renders from a file to a file, in memory that does not grow with its length.
 
     Tags and cover art travel along (or come from `tags_from`). The output appears under its name only when it is whole.
+    See `plan` for the target and the reference, `AudioBuffer.write` for how the file is written.
     """
+    to = _aim(target, reference, match)
     options = how(container, sample_format, dither, seed, tags_from)
-    return _render_file(input, output, options, None, target, progress, cancel)
+    chosen = None
+    if reference is not None:
+        chosen = plan(_hear(input, None, cancel), reference=reference, match=match, cancel=cancel).to_json()
+    return _render_file(input, output, options, chosen, to, progress, cancel)
 
 
 def gain_matched(original: AudioBuffer, report: Report) -> AudioBuffer:
@@ -319,10 +355,15 @@ def gain_matched(original: AudioBuffer, report: Report) -> AudioBuffer:
     return AudioBuffer(*_sonicforge.gain_matched(original.samples, original.sample_rate, report.to_json()))
 
 
-Aim = Target | str | float | None
-
-
-def _target_json(target: Aim) -> str:
+def _aim(target: Target | str | float | None, reference: object, match: MatchParts | None) -> str:
+    """The target, or the parts of the reference, as JSON."""
+    if reference is not None:
+        if target is not None:
+            raise InvalidArgumentError("target and reference exclude each other; give one of them")
+        return json.dumps((match or MatchParts()).to_dict())
+    if match is not None:
+        raise InvalidArgumentError("match says what to take from a reference, but there is no reference")
+    target = "spotify" if target is None else target
     if isinstance(target, (str, int, float)) and not isinstance(target, bool):
         return _sonicforge.target(str(target))
     if isinstance(target, Target):
@@ -332,25 +373,38 @@ def _target_json(target: Aim) -> str:
     )
 
 
+def _hear(sound: AudioBuffer | Analysis | StrPath, progress: Progress, cancel: CancelToken | None) -> Analysis:
+    """What is measured of a sound, of a file (block by block), or was measured before."""
+    if isinstance(sound, Analysis):
+        return sound
+    if isinstance(sound, AudioBuffer):
+        return analyze(sound, progress=progress, cancel=cancel)
+    with Reader(sound) as reader:
+        analyzer = Analyzer(sample_rate=reader.info.sample_rate, channels=reader.info.channels)
+        for block in reader:
+            if cancel is not None and cancel.cancelled:
+                raise CancelledError("analyze was cancelled; nothing was written")
+            analyzer.push(block)
+    return analyzer.finish()
+
+
 def _render(
-    audio: AudioBuffer, plan: str | None, target: Aim, progress: Progress, cancel: CancelToken | None
+    audio: AudioBuffer, plan: str | None, target: str, progress: Progress, cancel: CancelToken | None
 ) -> Mastered:
-    to = "" if plan is not None else _target_json(target)
     with listening(progress) as listener:
-        samples, report = _sonicforge.render(audio.samples, audio.sample_rate, plan, to, listener, cancel)
+        samples, report = _sonicforge.render(audio.samples, audio.sample_rate, plan, target, listener, cancel)
     return Mastered(AudioBuffer(*samples), Report.from_dict(json.loads(report)))
 
 
 def _render_file(
     input: StrPath,
     output: StrPath,
-    options: tuple[str | None, str, str, int, str | None],
+    options: How,
     plan: str | None,
-    target: Aim,
+    target: str,
     progress: Progress,
     cancel: CancelToken | None,
 ) -> Report:
-    to = "" if plan is not None else _target_json(target)
     with listening(progress) as listener:
-        report = _sonicforge.render_file(input, output, options, plan, to, listener, cancel)
+        report = _sonicforge.render_file(input, output, options, plan, target, listener, cancel)
     return Report.from_dict(json.loads(report))

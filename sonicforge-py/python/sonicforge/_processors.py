@@ -82,6 +82,9 @@ class Processor:
             native.process(result)
             return result
         target = planar(out, channels=self._channels)
+        if out is block and target is out:
+            native.process(target)
+            return out
         if not np.shares_memory(target, out) and out.size:
             raise InvalidArgumentError("out cannot be written in place; expected a C-contiguous float32 array")
         if target.shape != source.shape:
@@ -421,9 +424,9 @@ class Limiter(Stage):
         self,
         *,
         ceiling_dbtp: float = -1.0,
-        lookahead_ms: float = 3.0,
-        release_ms: float = 40.0,
-        slow_release_ms: float = 500.0,
+        lookahead_ms: float = 2.0,
+        release_ms: float = 12.0,
+        slow_release_ms: float = 300.0,
     ) -> None:
         super().__init__(
             ceiling_dbtp=ceiling_dbtp,
