@@ -203,25 +203,22 @@ fn climb_all(x: &[f32], start: usize, grid: &[[f32; WIDTH]], grid_gain: f64, mut
         let is_maximum = (g == 0 || at(g - 1) <= here) && (g + 1 == end || at(g + 1) <= here);
         if is_maximum && f64::from(here) * grid_gain > peak {
             let step = FINE / rows as i64;
-            peak = peak.max(climb(x, start as i64 * FINE + g as i64 * step, step));
+            let known = |g: usize| (g < end).then(|| f64::from(at(g)));
+            let sides = (g.checked_sub(1).and_then(known), known(g + 1));
+            peak = peak.max(climb(x, start as i64 * FINE + g as i64 * step, step, f64::from(here), sides));
         }
     }
     peak
 }
 
-/// The maximum near fine position `q` (32 per sample of `x`), not further than one `step` of the coarse grid.
-fn climb(x: &[f32], q: i64, step: i64) -> f64 {
+/// The maximum near fine position `q` (32 per sample of `x`), not further than one `step` of the coarse grid. `height` and
+/// `sides` are what the coarse grid found there and one step to the left and right.
+fn climb(x: &[f32], q: i64, step: i64, height: f64, sides: (Option<f64>, Option<f64>)) -> f64 {
     let (low, high) = (q - step, q + step);
-    let (mut q, mut here) = (q, fine(x, q));
-    let offset = parabola(fine(x, low), here, fine(x, high)).0 * step as f64;
-    let guess = (q + offset.round() as i64).clamp(low + 1, high - 1);
-    if guess != q {
-        let there = fine(x, guess);
-        if there > here {
-            (q, here) = (guess, there);
-        }
-    }
-    let (mut left, mut right) = (fine(x, q - 1), fine(x, q + 1));
+    let (left, right) = (sides.0.unwrap_or_else(|| fine(x, low)), sides.1.unwrap_or_else(|| fine(x, high)));
+    let offset = parabola(left, height, right).0 * step as f64;
+    let mut q = (q + offset.round() as i64).clamp(low + 1, high - 1);
+    let (mut left, mut here, mut right) = (fine(x, q - 1), fine(x, q), fine(x, q + 1));
     while right > here && q < high {
         (left, here, q) = (here, right, q + 1);
         right = fine(x, q + 1);
