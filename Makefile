@@ -25,7 +25,7 @@ TARGET ?= spotify
 SOURCE = $(if $(TRACK),$(TRACK),demo-out/piece.flac)
 
 .PHONY: demo demo-all test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
-        bench bench-peers docs wheels fuzz clean
+        bench bench-peers golden docs wheels fuzz clean
 
 test: test-rust test-python test-node
 	@echo "all suites passed"
@@ -65,9 +65,11 @@ lint: lint-rust lint-python lint-node lint-licenses
 
 lint-rust: $(READY)
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --profile ci -- -D warnings
-	cargo clippy -p sonicforge-core --no-default-features --profile ci -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --profile ci
+	cargo clippy --workspace --profile ci -- -D warnings
+	cargo clippy $(CORE) -p sonicforge-benches --all-targets -- -D warnings
+	cargo clippy -p sonicforge-core --no-default-features --profile ci -- -D warnings -A dead_code
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CORE) --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc -p sonicforge-py -p sonicforge-node --no-deps --document-private-items --profile ci
 
 lint-python: build-python
 	ruff format --check
@@ -81,6 +83,10 @@ lint-node: $(READY)
 # Licences, sources and duplicates; advisories need a database from the network: `cargo deny check advisories`.
 lint-licenses: $(READY)
 	cargo-deny --all-features check licenses bans sources
+
+# Writes what the library says now into the golden vectors that were born from it; read the difference.
+golden: $(READY)
+	SONICFORGE_GOLDEN=write cargo test $(CORE) --test golden
 
 bench:
 	cargo bench -p sonicforge-benches

@@ -30,6 +30,12 @@ pub fn kernel_preset(kernel: &str) -> Option<&'static str> {
                 {"type":"exciter","frequency_hz":3000,"even_db":-24,"odd_db":-24},{"type":"widener","width":1.2,"mono_below_hz":120},
                 {"type":"glue","ratio":1.5},{"type":"gain","gain_db":3},{"type":"limiter"}]}"#
         }
+        // What ffmpeg's chain of the comparison has before its loudness filter.
+        "colour" => {
+            r#"{"modules":[{"type":"de_esser"},
+                {"type":"multiband","crossovers_hz":[120,1200,6000],"bands":[{"ratio":2},{"ratio":2},{"ratio":2},{"ratio":2}]},
+                {"type":"exciter","frequency_hz":3000,"even_db":-24,"odd_db":-24},{"type":"widener","width":1.2,"mono_below_hz":120}]}"#
+        }
         "limiter" => r#"{"modules":[{"type":"limiter","ceiling_dbtp":-1}]}"#,
         _ => return None,
     })

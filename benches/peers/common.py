@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import soundfile
@@ -39,11 +40,26 @@ class Failed(RuntimeError):
     """A child process that did not end well."""
 
 
+def _peak_kib(pid: int) -> int:
+    """Peak resident memory of a running process so far (Linux), else 0."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0])
+    except (OSError, IndexError):
+        return 0
+
+
 def run(command: list[str], *, quiet: bool = True, cwd: str | None = None) -> dict[str, object]:
     """Runs a command to its end. Gives its CPU seconds (user + system, by wait4), its peak memory in MiB, and its output."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd)
-        _, status, usage = os.wait4(child.pid, 0)
+        # ru_maxrss of a forked child counts what its parent held, so the peak is read from the running child.
+        peak_kib, ended = 0, 0
+        while not ended:
+            peak_kib = max(peak_kib, _peak_kib(child.pid))
+            ended, status, usage = os.wait4(child.pid, os.WNOHANG)
+            if not ended:
+                time.sleep(0.01)
         child.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0), err.seek(0)
         stdout, stderr = out.read().decode(errors="replace"), err.read().decode(errors="replace")
@@ -53,7 +69,7 @@ def run(command: list[str], *, quiet: bool = True, cwd: str | None = None) -> di
         sys.stderr.write(stderr)
     return {
         "cpu_s": usage.ru_utime + usage.ru_stime,
-        "peak_mib": usage.ru_maxrss / 1024,
+        "peak_mib": (peak_kib or usage.ru_maxrss) / 1024,
         "stdout": stdout,
         "stderr": stderr,
     }

@@ -5,10 +5,11 @@
 //! peers process PRESET.json IN OUT               a chain, rendered; float WAV out
 //! peers limiter IN OUT --ceiling DB --mode MODE  streaming: one pass; offline: a plan of the limiter alone, rendered (which
 //!                                                measures and corrects itself) without further drive. Float WAV out
-//! peers master IN OUT --target LUFS [--ceiling DB] [--budget DB] [--bits N] [--report FILE.json]
+//! peers master IN OUT --target LUFS [--ceiling DB] [--budget DB | --chain KERNEL] [--bits N] [--report FILE.json]
 //! peers match IN OUT --reference FILE            float WAV out
 //! peers write IN OUT --bits N --dither NAME
 //! peers analyze IN                               the analysis as JSON
+//! peers ebur128 IN                               the same by the crate ebur128, as far as it goes
 //! ```
 
 use std::collections::HashMap;
@@ -23,7 +24,8 @@ use sonicforge_core::analyze::{Analysis, Analyzer, LoudnessMeter, TruePeakMeter,
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::io::{self, Dither, SampleFormat, WriteOptions};
 use sonicforge_core::master::{
-    Limiter, LimiterParams, MasteringChain, MatchParts, Plan, Preset, Processor, Spec, Target, master_file, plan_match,
+    Limiter, LimiterParams, MasteringChain, MatchParts, Plan, Preset, Processor, Spec, Target, master_file, plan_for,
+    plan_match,
 };
 use sonicforge_core::progress::NoProgress;
 
@@ -72,11 +74,27 @@ fn main() -> Outcome<()> {
             };
             Ok(io::write(output, &io::read(input)?, &how)?)
         }
+        ["ebur128", input] => {
+            let audio = io::read(input)?;
+            let mut meter = EbuR128::new(audio.channels() as u32, audio.sample_rate(), Mode::all())?;
+            let planes: Vec<&[f32]> = (0..audio.channels()).map(|c| audio.channel(c)).collect();
+            meter.add_frames_planar_f32(&planes)?;
+            let mut peak = 0.0_f64;
+            for c in 0..audio.channels() {
+                peak = peak.max(meter.true_peak(c as u32)?);
+            }
+            let (lufs, range) = (meter.loudness_global()?, meter.loudness_range()?);
+            println!(
+                "{}",
+                json!({"integrated_lufs": lufs, "loudness_range_lu": range, "true_peak_dbtp": 20.0 * peak.log10()})
+            );
+            Ok(())
+        }
         ["analyze", input] => {
             println!("{}", analyze(&io::read(input)?)?.to_json());
             Ok(())
         }
-        _ => Err("peers time|process|limiter|master|match|write|analyze … (see the head of peers.rs)".into()),
+        _ => Err("peers time|process|limiter|master|match|write|analyze|ebur128 … (see the head of peers.rs)".into()),
     }
 }
 
@@ -245,16 +263,20 @@ fn limit(input: &str, output: &str, options: &HashMap<String, String>) -> Outcom
     write_float(output, &audio)
 }
 
-/// File to file, as a host would: `master_file`, or, when the budget is named, a plan with another budget.
+/// File to file, as a host would: `master_file`, or a plan with another budget or a chain that is named.
 fn master(input: &str, output: &str, options: &HashMap<String, String>) -> Outcome<()> {
     let target = Target::custom(number(options, "target", -14.0)?, number(options, "ceiling", -1.0)?)?;
     let how = WriteOptions::new(sample_format(options)?);
-    let report = match options.get("budget") {
-        None => master_file(input, output, &target, &how, &mut NoProgress)?,
-        Some(_) => {
-            let mut plan = sonicforge_core::master::plan(&io::read(input)?, &target)?;
+    let report = match (options.get("budget"), options.get("chain")) {
+        (None, None) => master_file(input, output, &target, &how, &mut NoProgress)?,
+        (Some(_), _) => {
+            let mut plan = plan_for(&analyze_file(input)?, &target)?;
             plan.max_gain_reduction_db = number(options, "budget", 0.0)?;
             plan.render_file(input, output, &how, &mut NoProgress)?
+        }
+        (None, Some(name)) => {
+            let chain = Preset::from_json(kernel_preset(name).ok_or("no chain of that name")?)?;
+            Plan::new(target, chain)?.render_file(input, output, &how, &mut NoProgress)?
         }
     };
     if let Some(path) = options.get("report") {

@@ -9,6 +9,7 @@
 - deesser: 250 Hz at 0.1 with bursts of 7 kHz at 0.2 (200 ms every 500 ms, 10 ms ramps).
 - widener: L + R of real music before and after.
 - dither:  a 1 kHz tone of −100 dBFS into 16 bit: noise re a full-scale sine, and the highest harmonic over the noise's floor.
+- meter:   integrated loudness and true peak of 16 tracks and of sines up to 20 kHz, against the judge (ffmpeg prints tenths).
 - match:   one track made to sound like another: loudness, 1/3-octave shape, true peak (matchering is the peer).
 """
 
@@ -18,6 +19,7 @@ import argparse
 import json
 import math
 import pathlib
+import re
 import tempfile
 from collections.abc import Callable
 
@@ -319,6 +321,66 @@ def trial_dither(work: pathlib.Path) -> list[dict]:
             "tone_level_error_db": 10 * math.log10(max(float(np.sum(power[tone])), 1e-40)) + 100,
         })  # fmt: skip
     return rows
+
+
+def trial_meter(work: pathlib.Path) -> list[dict]:
+    """Loudness and true peak of real tracks and of sines up to 20 kHz, against the judge."""
+    rate = 44100
+    tracks = load(work)
+    tracks = [tracks[i * len(tracks) // 16] for i in range(16)]
+    rng = np.random.default_rng(5)
+    t = np.arange(2 * rate) / rate
+    fade = np.sin(np.pi / 2 * np.clip(np.minimum(t, 2 - t) / 0.2, 0, 1)) ** 2
+    sines = [
+        (f, stereo(0.5 * fade * np.sin(2 * np.pi * f * t + rng.uniform(0, 6.28)))) for f in (997, 5003, 11025, 14700, 17001, 18999, 20000) for _ in range(4)
+    ]
+
+    def ffmpeg_says(path: str) -> tuple[float, float]:
+        said = run(["ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"])["stderr"]
+        summary = said[said.rindex("Summary:") :]
+        return tuple(float(re.search(rf"{k}:\s+(-?[\d.]+|-?inf)", summary).group(1)) for k in ("I", "Peak"))
+
+    def program(word: str) -> Callable[[str], tuple[float, float]]:
+        def call(path: str) -> tuple[float, float]:
+            said = json.loads(run([ours(), word, path])["stdout"])
+            return said["integrated_lufs"], said["true_peak_dbtp"]
+
+        return call
+
+    def pyloud(path: str) -> tuple[float, float]:
+        import pyloudnorm
+
+        audio, r = read(path)
+        return pyloudnorm.Meter(r).integrated_loudness(audio), math.nan
+
+    meters: dict[str, Callable[[str], tuple[float, float]]] = {"ffmpeg ebur128": ffmpeg_says, "pyloudnorm": pyloud}
+    if ours():
+        meters |= {"crate ebur128": program("ebur128"), "SonicForge": program("analyze")}
+    errors: dict[str, dict[str, list[float]]] = {who: {"lufs": [], "peak": [], "sine": []} for who in meters}
+    for entry in tracks:
+        audio, r = read(entry["path"])
+        exact_lufs, exact_peak = lufs(audio, r), true_peak(audio)
+        for who, meter in meters.items():
+            loudness, peak = meter(entry["path"])
+            errors[who]["lufs"].append(loudness - exact_lufs)
+            errors[who]["peak"].append(peak - exact_peak)
+    with tempfile.TemporaryDirectory() as folder:
+        for _, sine in sines:
+            write_float(f"{folder}/sine.wav", sine, rate)
+            exact = true_peak(read(f"{folder}/sine.wav")[0])
+            for who, meter in meters.items():
+                errors[who]["sine"].append(meter(f"{folder}/sine.wav")[1] - exact)
+    return [
+        {
+            "who": who,
+            "loudness_error_lu": max(e["lufs"], key=abs),
+            "true_peak_low_db": min(e["peak"]),
+            "true_peak_high_db": max(e["peak"]),
+            "sines_to_20k_low_db": min(e["sine"]),
+            "sines_to_20k_high_db": max(e["sine"]),
+        }
+        for who, e in errors.items()
+    ]
 
 
 def trial_match(work: pathlib.Path) -> list[dict]:

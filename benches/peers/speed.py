@@ -186,6 +186,10 @@ def groups(files: dict[str, pathlib.Path], work: pathlib.Path, notes: dict) -> d
             result = folder / f"ours-{name}.wav"
             note["ours"] = {"file": str(result), "report": str(folder / f"ours-{name}.json")}
             items.append((
+                "SonicForge: analyse, the same four processors, limiter, verified, 24-bit WAV, report",
+                process([program, "master", path, folder / "ours-chain.wav", "--target", "-14", "--chain", "colour"]),
+            ))  # fmt: skip
+            items.append((
                 "SonicForge: analyse, plan, default chain, limiter, verified, 24-bit WAV, report",
                 process([program, "master", path, result, "--target", "-14", "--report", folder / f"ours-{name}.json"]),
             ))  # fmt: skip
@@ -263,6 +267,21 @@ def denormals(work: pathlib.Path) -> list[dict]:
     return rows
 
 
+def memory(files: dict[str, pathlib.Path], work: pathlib.Path) -> list[dict]:
+    """Peak memory of mastering from file to file: the track once, and over and over for an hour."""
+    program = ours()
+    if program is None:
+        return []
+    hour, out, rows = work / "speed" / "hour.wav", work / "speed" / "hour-out.wav", []
+    run([*ffmpeg(), "-stream_loop", "-1", "-i", files["loud"], "-t", "3600", "-c:a", "pcm_s16le", hour])
+    for path in (files["loud"], hour):
+        got = run([program, "master", path, out, "--target", "-14", "--bits", "16"])
+        rows.append({"minutes": soundfile.info(str(path)).duration / 60, "peak_mib": got["peak_mib"], "cpu_s": got["cpu_s"]})
+        print(f"memory {rows[-1]['minutes']:.1f} minutes: {rows[-1]['peak_mib']:.1f} MiB, {rows[-1]['cpu_s']:.1f} s", flush=True)
+    hour.unlink(), out.unlink()
+    return rows
+
+
 def measure(name: str, items: list[Item], runs: int, seconds: float) -> list[dict]:
     """Medians of `runs` rounds, everybody once per round."""
     times: dict[str, list[float]] = {who: [] for who, _ in items}
@@ -300,7 +319,7 @@ def main() -> None:
     parser.add_argument("--work", type=pathlib.Path, default=WORK)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=200.0)
-    parser.add_argument("--only", default="", help="groups, comma separated: chain, multiband, limiter, meter, equalizer, … denormals")
+    parser.add_argument("--only", default="", help="groups, comma separated: chain, multiband, limiter, meter, equalizer, … denormals, memory")
     parser.add_argument("--out", type=pathlib.Path, help="writes OUT.json and OUT.md (default WORK/speed-results)")
     options = parser.parse_args()
     out = options.out or options.work / "speed-results"
@@ -322,7 +341,8 @@ def main() -> None:
                 note[who] |= {"lufs": lufs(audio, rate), "true_peak_dbtp": true_peak(audio)}
                 print(f"{key}: {who}: {note[who]['lufs']:.2f} LUFS, {note[who]['true_peak_dbtp']:+.2f} dBTP {note[who].get('mode', '')}")
     silence = denormals(options.work) if not wanted or "denormals" in wanted else []
-    save_json(out.with_suffix(".json"), {"notes": notes, "rows": rows, "denormals": silence})
+    length = memory(files, options.work) if not wanted or "memory" in wanted else []
+    save_json(out.with_suffix(".json"), {"notes": notes, "rows": rows, "denormals": silence, "memory": length})
     text = ""
     for group in dict.fromkeys(r["group"] for r in rows):
         text += f"\n### {group}\n\n" + table(

@@ -5,6 +5,12 @@ use sonicforge_core::io::Reader;
 /// A bomb of silence is valid; this many frames are enough.
 const ENOUGH: usize = 1 << 22;
 
+/// libFuzzer's own hook aborts at every panic, also at those that the library catches (Symphonia has a few). With this one,
+/// only a panic that leaves the library ends the process.
+pub fn init() {
+    std::panic::set_hook(Box::new(|news| eprintln!("{news}")));
+}
+
 pub fn decode(bytes: Vec<u8>) {
     let Ok(mut reader) = Reader::from_bytes(bytes) else { return };
     let info = reader.info().clone();

@@ -2,4 +2,4 @@
 #![no_main]
 mod common;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::decode(bytes.to_vec()));
+libfuzzer_sys::fuzz_target!(init: common::init(), |bytes: &[u8]| common::decode(bytes.to_vec()));

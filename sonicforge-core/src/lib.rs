@@ -23,3 +23,18 @@ pub mod plot;
 
 /// The version of the library, the same in all three languages.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The guide and the README, whose Rust blocks are tests. The pages lie in the repository, not in the published crate.
+#[cfg(all(doctest, feature = "io", feature = "master"))]
+mod guide {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../docs/getting-started.md")]
+    mod getting_started {}
+    #[doc = include_str!("../../docs/io.md")]
+    mod io {}
+    #[doc = include_str!("../../docs/analyze.md")]
+    mod analyze {}
+    #[doc = include_str!("../../docs/master.md")]
+    mod master {}
+}

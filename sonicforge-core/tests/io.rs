@@ -395,6 +395,44 @@ fn writes_too_much() {
     }
 }
 
+/// FLAC is lossless for the sounds that predictors and Rice codes like least.
+#[test]
+fn flac_is_lossless_whatever_the_sound() {
+    let mut random = sonicforge_core::testing::Xorshift::new(4);
+    let n = 9_000;
+    let mut sounds: Vec<(&str, Vec<f32>)> = vec![
+        ("silence", vec![0.0; n]),
+        ("lowest", vec![-1.0; n]),
+        ("square", (0..n).map(|i| if i / 50 % 2 == 0 { -1.0 } else { 1.0 }).collect()),
+        ("alternating", (0..n).map(|i| if i % 2 == 0 { -1.0 } else { 1.0 }).collect()),
+        ("impulses", (0..n).map(|i| if i % 997 == 0 { -1.0 } else { 0.0 }).collect()),
+        ("one step", (0..n).map(|i| if i == 5_000 { 1.0 / 32_768.0 } else { 0.0 }).collect()),
+        ("ramp", (0..n).map(|i| i as f32 / n as f32).collect()),
+        ("noise", (0..n).map(|_| random.bipolar() as f32).collect()),
+        ("quiet noise", (0..n).map(|_| 1e-4 * random.bipolar() as f32).collect()),
+        ("bits", (0..n).map(|_| if random.next_u64() % 2 == 0 { -1.0 } else { 1.0 }).collect()),
+        (
+            "sine",
+            Signal::Sine { frequency_hz: 997.0, level_dbfs: 0.0, phase_deg: 0.0 }
+                .render(48_000, 1, n as f64 / 48_000.0)
+                .unwrap()
+                .into_samples(),
+        ),
+    ];
+    let burst = (0..n).map(|i| if i / 1_500 % 2 == 0 { 1e-5 } else { 1.0 } * random.bipolar() as f32).collect();
+    sounds.push(("bursts", burst));
+    for (a, left) in &sounds {
+        for (b, right) in &sounds {
+            let sound = AudioBuffer::from_channels(48_000, &[&left[..], &right[..]]).unwrap();
+            for (format, bits) in [(SampleFormat::Int16, 16), (SampleFormat::Int24, 24)] {
+                let bytes = io::write_bytes(&sound, &options(Container::Flac, format, Dither::None)).unwrap();
+                assert!(bytes.len() < n * 2 * bits / 8 + 1_000, "{a} and {b} at {bits} bit: {} bytes", bytes.len());
+                assert!(io::read_bytes(bytes).unwrap() == on_grid(&sound, bits as u32), "{a} and {b} at {bits} bit");
+            }
+        }
+    }
+}
+
 /// The reference decoder agrees with the FLAC written here (where it is installed).
 #[test]
 fn the_flac_tool_is_content() {

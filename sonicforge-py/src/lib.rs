@@ -1,6 +1,6 @@
 //! The native half of the Python package `sonicforge`: a translation, with no audio maths of its own.
 //!
-//! Every call goes into the core through [`enter`], numpy arrays through [`arrays`], errors through [`errors`]; beside
+//! Every call goes into the core through `enter`, numpy arrays through `arrays`, errors through `errors`; beside
 //! them there is one thin file per room of the core. What a user sees is `python/sonicforge`.
 
 mod analyze;

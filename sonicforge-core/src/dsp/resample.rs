@@ -237,6 +237,7 @@ mod tests {
             for share in [0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95] {
                 let (deviation, _) = deviation(from, to, share * nyquist);
                 let db = gain_to_db(deviation);
+                println!("{from} to {to} Hz, {share} of Nyquist: {db:.1} dB from the sine");
                 assert!(db < -100.0, "{from} to {to} Hz, {share} of Nyquist: {db:.1} dB from the sine");
             }
         }
@@ -249,6 +250,7 @@ mod tests {
             for share in [0.0, 0.1, 0.3, 0.6, 0.9] {
                 let (_, peak) = deviation(from, to, low + share * (high - low));
                 let db = gain_to_db(peak);
+                println!("{from} to {to} Hz, {share} above Nyquist: alias of {db:.1} dB");
                 assert!(db < -100.0, "{from} to {to} Hz, {share} above Nyquist: alias of {db:.1} dB");
             }
         }

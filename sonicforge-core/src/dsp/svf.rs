@@ -88,6 +88,10 @@ mod tests {
                 low = low.max(l[0].abs());
             }
         }
-        assert!((high - 0.7071).abs() < 2e-3 && (low - 0.7071).abs() < 2e-3, "{high} {low}");
+        assert!(
+            (high - std::f64::consts::FRAC_1_SQRT_2).abs() < 2e-3
+                && (low - std::f64::consts::FRAC_1_SQRT_2).abs() < 2e-3,
+            "{high} {low}"
+        );
     }
 }

@@ -8,6 +8,7 @@
 mod decode;
 mod edit;
 mod flac;
+mod flac_frame;
 mod mp4;
 mod rf64;
 mod tags;

@@ -194,7 +194,8 @@ fn sibilance(heard: &Analysis, notes: &mut Vec<String>) -> Option<Module> {
         return None;
     }
     notes.push("de-esser on watch above 5.2 kHz".into());
-    Some(Module::DeEsser(DeEsserParams::default()))
+    // Stricter than for a single voice: in a mix, cymbals must not pass for an "s".
+    Some(Module::DeEsser(DeEsserParams { relative_db: -9.0, max_reduction_db: 6.0, ..DeEsserParams::default() }))
 }
 
 /// Dynamics: the more the target's loudness exceeds what the peaks leave room for, the more the bands are held together.
@@ -227,7 +228,8 @@ pub(crate) fn compressor(heard: &Analysis, excess: f64) -> Module {
     let corners = [120.0, 1_200.0, 6_000.0];
     let edges = [0.0, corners[0], corners[1], corners[2], f64::INFINITY];
     let ratio = round((1.3 + 0.12 * (excess + 3.0)).clamp(1.3, 3.0), 0.05);
-    let above_rms = if excess > 4.0 { 6.0 } else { 8.0 };
+    // How far a band's peaks usually stand over its mean: the higher the band, the farther.
+    let above_rms = [6.0, 7.0, 10.0, 13.0].map(|db| if excess > 4.0 { db } else { db + 2.0 });
     let times = [(30.0, 180.0), (20.0, 140.0), (10.0, 100.0), (5.0, 70.0)];
     let bands = (0..4)
         .map(|i| {
@@ -239,7 +241,7 @@ pub(crate) fn compressor(heard: &Analysis, excess: f64) -> Module {
                 .sum();
             let rms_db = 10.0 * (power + 1e-20).log10() + shift;
             BandParams {
-                threshold_db: round((rms_db + above_rms).clamp(-60.0, -6.0), 0.5),
+                threshold_db: round((rms_db + above_rms[i]).clamp(-60.0, -6.0), 0.5),
                 ratio,
                 knee_db: 8.0,
                 attack_ms: times[i].0,

@@ -1,0 +1,48 @@
+// Every JavaScript block of the guide and of the READMEs runs, each as a module of its own, in a folder with a song in it.
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { testing } from '../lib/index.js'
+import { folder, here } from './support.js'
+
+const docs = here('../../docs/')
+const pages = [here('../../README.md'), here('../README.md')].concat(
+  readdirSync(docs).filter((name) => name.endsWith('.md')).sort().map((name) => new URL(name, docs)),
+)
+const library = here('../lib/index.js').href
+const run = promisify(execFile)
+
+function blocks(page) {
+  const text = readFileSync(page, 'utf8')
+  return [...text.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => {
+    // Empty lines before it, so that an error names the line of the page.
+    const line = text.slice(0, match.index).split('\n').length
+    return { line, code: '\n'.repeat(line) + match[1].replaceAll("from 'sonicforge'", `from '${library}'`) }
+  })
+}
+
+for (const page of pages) {
+  const found = blocks(page)
+  if (found.length === 0) continue
+  test(`the blocks of ${page.pathname.split('/').slice(-2).join('/')} run`, async (t) => {
+    const place = folder(t)
+    await testing.signal('music', { seed: 1, seconds: 4 }).write(join(place, 'song.flac'))
+    await testing.signal('music', { seed: 2, seconds: 4 }).applyGain(3).write(join(place, 'reference.flac'))
+    for (const { line, code } of found) {
+      const file = join(place, `line-${line}.mjs`)
+      writeFileSync(file, code)
+      await run(process.execPath, [file], { cwd: place }).catch((error) => {
+        assert.fail(`${fileURLToPath(page)}:${line}\n${error.stderr ?? error}`)
+      })
+    }
+  })
+}
+
+test('there are blocks', () => {
+  assert.ok(pages.flatMap(blocks).length >= 12)
+})
