@@ -14,6 +14,8 @@ use super::svg::{
 const WIDTH: f64 = 1_200.0;
 const EDGE: f64 = 24.0;
 const GAP: f64 = 16.0;
+/// Width of a badge of the verdict.
+const BADGE: f64 = 200.0;
 
 /// One self-contained picture of `report`.
 pub fn report_svg(report: &Report) -> String {
@@ -69,7 +71,7 @@ fn escape_lines(text: &str) -> String {
 }
 
 fn header(svg: &mut Svg, r: &Report) -> f64 {
-    svg.text(EDGE, 50.0, Anchor::Start, font(24.0, 700, INK), &format!("Mastered for {}", cut(&r.target.name, 40)));
+    svg.text(EDGE, 50.0, Anchor::Start, font(24.0, 700, INK), &title(r));
     let asked = format!(
         "{} LUFS · at most {} dBTP · {}",
         signed(Some(r.target.loudness_lufs), 1),
@@ -82,12 +84,12 @@ fn header(svg: &mut Svg, r: &Report) -> f64 {
         (x, color, text.to_string())
     };
     let badges = [
-        verdict(WIDTH - EDGE - 180.0, r.ceiling_met, "✓ ceiling kept", "✗ ceiling exceeded"),
-        verdict(WIDTH - EDGE - 380.0, r.loudness_reached, "✓ loudness reached", "✗ loudness not reached"),
+        verdict(WIDTH - EDGE - BADGE, r.ceiling_met, "✓ ceiling kept", "✗ ceiling exceeded"),
+        verdict(WIDTH - EDGE - 2.0 * BADGE - GAP, r.loudness_reached, "✓ loudness reached", "✗ loudness not reached"),
     ];
     for (x, color, text) in badges {
-        svg.rect(area(x, 32.0, 180.0, 34.0), 17.0, color, None);
-        svg.text(x + 90.0, 54.0, Anchor::Middle, font(13.0, 600, PANEL), &text);
+        svg.rect(area(x, 32.0, BADGE, 34.0), 17.0, color, None);
+        svg.text(x + BADGE / 2.0, 53.5, Anchor::Middle, font(12.5, 600, PANEL), &text);
     }
     let mut y = 96.0;
     if let Some(why) = &r.refusal {
@@ -98,6 +100,14 @@ fn header(svg: &mut Svg, r: &Report) -> f64 {
         y += 6.0;
     }
     y
+}
+
+/// "Mastered for spotify", or to a number that has no name.
+fn title(r: &Report) -> String {
+    match r.target.name.as_str() {
+        "custom" => format!("Mastered to {} LUFS", signed(Some(r.target.loudness_lufs), 1)),
+        name => format!("Mastered for {}", cut(name, 40)),
+    }
 }
 
 fn table(svg: &mut Svg, card: Area, r: &Report) {

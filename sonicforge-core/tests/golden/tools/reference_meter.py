@@ -125,8 +125,9 @@ def at_time(x, t):
     return float(np.sum(x[k[inside]] * np.sinc(d) * np.i0(BETA * np.sqrt(1 - (d / HALF) ** 2)) / np.i0(BETA)))
 
 
-def true_peak(x, near_db=0.6):
-    """16x by FFT-free polyphase over the whole signal, then the continuous maximum beside every high point."""
+def true_peak(x, near_db=0.06):
+    """16x by a polyphase filter over the whole signal, then the continuous maximum beside every point that could hide it
+    (a tone at half the rate lies 0.042 dB over its 16x grid at most)."""
     best = 0.0
     for channel in x:
         if not np.any(channel):
@@ -137,7 +138,7 @@ def true_peak(x, near_db=0.6):
         limit = grid.max() * 10 ** (-near_db / 20)
         middle = grid[1:-1]
         tops = np.flatnonzero((middle >= grid[:-2]) & (middle >= grid[2:]) & (middle >= limit)) + 1
-        tops = tops[np.argsort(grid[tops])[::-1][:40]]
+        tops = tops[np.argsort(grid[tops])[::-1][:2000]]
         for top in tops:
             t = top / 16 - 64
             found = optimize.minimize_scalar(
@@ -410,17 +411,17 @@ TOLERANCE = {
     "dc_offset": 1e-6, "seconds": 1e-9,
 }
 REASON = (
-    "the library measures levels in f32 lanes and interpolates with 48 taps; this reference works in f64 with 512 taps; "
-    "true peaks of signals with content above 20 kHz depend on the interpolator, so those cases get 0.1 dB (white noise 0.6)"
+    "the library measures levels in f32 lanes and interpolates with 128 taps; this reference works in f64 with 512 taps; "
+    "true peaks of signals with content up to half the rate depend on the interpolator: those cases get 0.05 dB, white noise 0.3"
 )
 
 
 # Content between 20 kHz and half the rate (hard edges, noise) is in the transition of any meter's interpolator.
-EDGES = {"true_peak_dbtp": 0.1, "plr_lu": 0.1}
+EDGES = {"true_peak_dbtp": 0.05, "plr_lu": 0.05}
 OWN_TOLERANCE = {
     "sine_full_scale_mono_44k1": EDGES,
     "music_stereo_44k1": EDGES,
-    "noise_stereo_8k": {"true_peak_dbtp": 0.6, "plr_lu": 0.6},
+    "noise_stereo_8k": {"true_peak_dbtp": 0.3, "plr_lu": 0.3},
 }
 
 
