@@ -69,6 +69,8 @@ CHILD = """
     import numpy as np
     import sonicforge as sf
 
+    # A job in the background is born deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     audio = sf.AudioBuffer(np.tile(sf.testing.signal("music", seed=1, seconds=10.0).samples, 24), 48_000)
 
     def press():
