@@ -102,8 +102,12 @@ fn keeps_the_promise(name: &str, audio: &AudioBuffer, target: &Target) -> Report
     assert_eq!(report.before, analyze(audio).unwrap(), "{what}");
     let (loudness, true_peak) = judge(&out);
     assert!((loudness - target.loudness_lufs).abs() <= 0.11, "{what}: {loudness} LUFS to ebur128");
-    // The crate's short fourfold filter reads up to 0.02 dB high; the strict judge is `a_sixteen_fold_meter_reads_no_over`.
-    assert!(true_peak <= target.ceiling_dbtp + 0.02, "{what}: {true_peak} dBTP to ebur128");
+    // Its twelve taps a phase may read some hundredths too much; then the finer meter decides.
+    assert!(true_peak <= target.ceiling_dbtp + 0.05, "{what}: {true_peak} dBTP to ebur128");
+    if true_peak > target.ceiling_dbtp {
+        let finer = sixteen_fold_peak(&out);
+        assert!(finer <= target.ceiling_dbtp, "{what}: {true_peak} dBTP to ebur128, {finer} sixteen-fold");
+    }
     report
 }
 
