@@ -203,7 +203,7 @@ fn dynamics(heard: &Analysis, target: &Target, notes: &mut Vec<String>) -> Vec<M
     let Some(plr) = heard.plr_lu else { return Vec::new() };
     let room = target.ceiling_dbtp - target.loudness_lufs;
     let excess = plr - room;
-    if excess < -3.0 {
+    if excess < -1.0 {
         notes.push(format!("no compression: the peaks have {:.1} dB of room at the target", -excess));
         return Vec::new();
     }
