@@ -300,6 +300,16 @@ impl Tags {
                 text.to_string(),
             )));
         }
+        // The conversion goes through hash maps: put the frames in order, so that the same tags are the same bytes.
+        let mut frames: Vec<Frame<'static>> = id3.into_iter().collect();
+        frames.sort_by_cached_key(|f| match f {
+            Frame::Picture(_) => (f.id_str().to_string(), String::new()),
+            other => (f.id_str().to_string(), format!("{other:?}")),
+        });
+        let mut id3 = Id3v2Tag::new();
+        for frame in frames {
+            id3.insert(frame);
+        }
         let mut bytes = Vec::new();
         if !id3.is_empty() {
             id3.dump_to(&mut bytes, lofty::config::WriteOptions::default())
@@ -326,5 +336,25 @@ fn put_chunk(out: &mut Vec<u8>, id: &[u8; 4], content: &[u8]) {
     out.extend(content);
     if content.len() % 2 == 1 {
         out.push(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_tags_are_the_same_bytes() {
+        let mut tags = Tags::new();
+        for (i, name) in
+            ["title", "artist", "album", "genre", "date", "comment", "mood", "radio_slot"].iter().enumerate()
+        {
+            tags.set(name, format!("{i}")).unwrap();
+        }
+        let first = tags.to_id3().unwrap();
+        assert!(!first.is_empty());
+        for _ in 0..20 {
+            assert!(tags.to_id3().unwrap() == first);
+        }
     }
 }
