@@ -1,0 +1,4 @@
+//! Text to music.
+
+#[cfg(feature = "generate")]
+pub mod musicgen;
