@@ -8,10 +8,12 @@
 mod dense;
 mod half_bits;
 mod pool;
+mod quantized;
 
 pub(crate) use dense::{Dense, PackedF32};
 pub(crate) use half_bits::HalfBits;
 pub(crate) use pool::Pool;
+pub(crate) use quantized::{PackedQ4K, PackedQ8_0, QuantizedRows};
 
 use std::sync::OnceLock;
 
@@ -53,6 +55,23 @@ impl Level {
             Level::Plain => "plain",
         }
     }
+}
+
+/// Shares a product of `m` rows and `tiles` tiles of outputs among the threads: `work(tile, from, to)` does rows `from..to`
+/// of one tile. There are about four pieces per thread: tiles, and for tall inputs stretches of rows, cut at multiples of
+/// `step`.
+fn over_tiles(pool: &Pool, tiles: usize, m: usize, step: usize, work: impl Fn(usize, usize, usize) + Sync + Send) {
+    let wanted = if pool.threads() == 1 { 1 } else { pool.threads() * 4 };
+    let stretches = wanted.div_ceil(tiles).min(m.div_ceil(16 * step)).max(1);
+    let rows = m.div_ceil(stretches).next_multiple_of(step);
+    let stretches = m.div_ceil(rows);
+    let groups = tiles.min(wanted);
+    pool.each(groups * stretches, |part| {
+        let (group, stretch) = (part % groups, part / groups);
+        for tile in tiles * group / groups..tiles * (group + 1) / groups {
+            work(tile, stretch * rows, m.min((stretch + 1) * rows));
+        }
+    });
 }
 
 /// A pointer that several threads write through, each to its own part.
