@@ -83,7 +83,7 @@ impl<W: Element> Dense<W> {
             y.len()
         );
         assert!(bias.is_none_or(|b| b.len() == self.n));
-        let out = Shared(y.as_mut_ptr());
+        let out = Shared::new(y);
         over_tiles(pool, self.n.div_ceil(TILE), m, ROWS, |tile, from, to| {
             let weights = &self.tiles[tile * self.k * TILE..][..self.k * TILE];
             let lanes = TILE.min(self.n - tile * TILE);

@@ -5,12 +5,16 @@
 //! Every kernel has three forms: AVX-512 (with VNNI for bytes), AVX2 with FMA, and plain Rust. [`Level::detect`] picks one
 //! per process, so results are reproducible on one instruction set.
 
+mod attention;
 mod dense;
+mod elementwise;
 mod half_bits;
 mod pool;
 mod quantized;
 
+pub(crate) use attention::{Attend, CacheElement, padded, write_cache};
 pub(crate) use dense::{Dense, PackedF32};
+pub(crate) use elementwise::{activate, exp, layer_norm, rms_norm, softmax};
 pub(crate) use half_bits::HalfBits;
 pub(crate) use pool::Pool;
 pub(crate) use quantized::{PackedQ4K, PackedQ8_0, QuantizedRows};
@@ -76,13 +80,19 @@ fn over_tiles(pool: &Pool, tiles: usize, m: usize, step: usize, work: impl Fn(us
 
 /// A pointer that several threads write through, each to its own part.
 #[derive(Clone, Copy)]
-struct Shared(*mut f32);
+pub(crate) struct Shared(*mut f32);
 // SAFETY: every user writes to a part of its own, as said where it is used.
 unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn at(self, offset: usize) -> *mut f32 {
+    /// Shares this slice. The borrow ends at once: who writes later keeps the slice alive and stays inside it.
+    pub fn new(slice: &mut [f32]) -> Self {
+        Self(slice.as_mut_ptr())
+    }
+
+    /// The place `offset` values on.
+    pub fn at(self, offset: usize) -> *mut f32 {
         // SAFETY: callers stay inside the slice that the pointer was made from.
         unsafe { self.0.add(offset) }
     }

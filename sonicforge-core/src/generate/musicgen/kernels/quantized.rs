@@ -288,7 +288,7 @@ fn product(
     }
     assert!(x.k == k, "rows of {} for a matrix of {k} columns", x.k);
     assert!(ldy >= n && y.len() >= (x.m - 1) * ldy + n, "{} rows of {n} every {ldy} in {}", x.m, y.len());
-    let out = Shared(y.as_mut_ptr());
+    let out = Shared::new(y);
     over_tiles(pool, n.div_ceil(TILE), x.m, ROWS, |t, from, to| {
         let lanes = TILE.min(n - t * TILE);
         let mut sums = [[0.0; TILE]; ROWS];
