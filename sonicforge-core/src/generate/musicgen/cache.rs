@@ -4,7 +4,7 @@
 //! [`kernels`](super::kernels) attention; on a device K and V are `[rows, heads, capacity, dimension]`.
 
 use candle_core::Tensor;
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use half::slice::HalfBitsSliceExt;
 
 use super::compute::{Compute, failed, lend};
 use super::kernels::{Attend, CacheElement, Shared, padded, write_cache};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Blocks, Checkpoint};
 use super::chroma;
 use super::codec::Codec;
 use super::compute::{Compute, failed, values};
@@ -44,7 +44,7 @@ impl Model {
     pub fn load(path: &Path, compute: Compute, precision: Option<Precision>) -> Result<Self> {
         let checkpoint = Checkpoint::open(path)?;
         // Quantized files stay what they are; a folder of floats becomes 8 bits on a CPU.
-        let precision = precision.unwrap_or(match (&compute.device, checkpoint.precision()) {
+        let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint)) {
             (_, Some(own)) => own,
             (Device::Cpu, None) => Precision::Q8_0,
             (_, None) if compute.dtype == DType::F16 => Precision::F16,
@@ -265,5 +265,17 @@ impl Model {
     pub fn last(states: &Tensor) -> Result<Tensor> {
         let t = states.dims()[1];
         states.narrow(1, t - 1, 1).and_then(|s| s.contiguous()).map_err(failed)
+    }
+}
+
+/// What the file keeps its matrices in, when that is blocks.
+fn own_precision(checkpoint: &Checkpoint) -> Option<Precision> {
+    let config = &checkpoint.config().decoder;
+    let shape = [config.ffn_dim, config.hidden_size];
+    match checkpoint.blocks("decoder.model.decoder.layers.0.fc1.weight", &shape).ok()? {
+        Blocks::F32(_) => None,
+        Blocks::Q8_0(_) => Some(Precision::Q8_0),
+        Blocks::Q4K(_) => Some(Precision::Q4K),
+        Blocks::Q6K(_) => Some(Precision::Q6K),
     }
 }

@@ -7,7 +7,7 @@ use super::checkpoint::{Blocks, Checkpoint};
 use super::compute::{Compute, failed, map};
 use super::kernels::{Dense, PackedQ4K, PackedQ8_0, QuantizedRows};
 use super::precision::Precision;
-use super::quantize::{dequantize_blocks, quantize_blocks};
+use super::blocks::{dequantize_blocks, quantize_blocks};
 use crate::error::Result;
 
 /// y = x·Wᵀ + b.
@@ -171,7 +171,7 @@ impl Form {
             // The kernels have no 6-bit form: 8 bits hold six without a loss that could be measured.
             Precision::Q6K => {
                 let floats = dequantize_blocks(Precision::Q6K, bytes);
-                Form::Q8_0(PackedQ8_0::pack(&quantize_blocks(Precision::Q8_0, &floats, k), n, k))
+                Form::Q8_0(PackedQ8_0::pack(&quantize_blocks(Precision::Q8_0, &floats, k)?, n, k))
             }
             _ => Form::Q8_0(PackedQ8_0::pack(bytes, n, k)),
         })
@@ -180,7 +180,7 @@ impl Form {
     fn from_floats(compute: &Compute, precision: Precision, floats: Vec<f32>, n: usize, k: usize) -> Result<Self> {
         let precision = precision.for_rows_of(k);
         if let Precision::Q8_0 | Precision::Q4K | Precision::Q6K = precision {
-            return Self::from_blocks(compute, precision, &quantize_blocks(precision, &floats, k), n, k);
+            return Self::from_blocks(compute, precision, &quantize_blocks(precision, &floats, k)?, n, k);
         }
         if !compute.kernels() {
             let dtype = match precision {
@@ -228,7 +228,7 @@ impl Embedding {
         let table = match precision {
             Precision::F32 => Table::F32(values),
             Precision::F16 | Precision::Bf16 => Table::F16(values.iter().map(|&x| half::f16::from_f32(x)).collect()),
-            _ if dimension % 32 == 0 => Table::Q8_0(quantize_blocks(Precision::Q8_0, &values, dimension)),
+            _ if dimension % 32 == 0 => Table::Q8_0(quantize_blocks(Precision::Q8_0, &values, dimension)?),
             _ => Table::F16(values.iter().map(|&x| half::f16::from_f32(x)).collect()),
         };
         Ok(Self { table, rows, dimension })
