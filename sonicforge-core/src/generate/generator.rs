@@ -23,9 +23,8 @@ pub trait Generator: Send {
         let count = requests.len();
         let mut made = Vec::with_capacity(count);
         for (i, request) in requests.iter().enumerate() {
-            let mut part = |step: Step| {
-                progress.report(Step::new(step.stage, (i as f64 + step.fraction) / count as f64))
-            };
+            let mut part =
+                |step: Step| progress.report(Step::new(step.stage, (i as f64 + step.fraction) / count as f64));
             made.push(self.generate(request, &mut part)?);
         }
         Ok(made)

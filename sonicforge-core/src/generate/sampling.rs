@@ -28,7 +28,9 @@ impl Sampling {
         crate::error::in_range("temperature", f64::from(self.temperature), 0.0, 100.0)?;
         if self.temperature > 0.0 && self.temperature < 1e-3 {
             let t = self.temperature;
-            return Err(Error::invalid(format!("temperature is {t}; expected 0 (greedy) or a number from 0.001 to 100")));
+            return Err(Error::invalid(format!(
+                "temperature is {t}; expected 0 (greedy) or a number from 0.001 to 100"
+            )));
         }
         if self.top_k > vocabulary {
             return Err(Error::invalid(format!(

@@ -20,10 +20,19 @@ pub(crate) struct KvCache {
 }
 
 enum Store {
-    F32 { keys: Vec<f32>, values: Vec<f32> },
+    F32 {
+        keys: Vec<f32>,
+        values: Vec<f32>,
+    },
     /// binary16; as bits, because fresh zeros of `u16` cost nothing until they are written.
-    F16 { keys: Vec<u16>, values: Vec<u16> },
-    Device { keys: Tensor, values: Tensor },
+    F16 {
+        keys: Vec<u16>,
+        values: Vec<u16>,
+    },
+    Device {
+        keys: Tensor,
+        values: Tensor,
+    },
 }
 
 /// How a query looks at the cache.
@@ -52,7 +61,8 @@ impl KvCache {
         let capacity = padded(capacity);
         let (k, v) = (rows * heads * capacity * dimension, rows * heads * capacity * padded(dimension));
         let store = if !compute.kernels() {
-            let zeros = || Tensor::zeros((rows, heads, capacity, dimension), compute.dtype, &compute.device).map_err(failed);
+            let zeros =
+                || Tensor::zeros((rows, heads, capacity, dimension), compute.dtype, &compute.device).map_err(failed);
             Store::Device { keys: zeros()?, values: zeros()? }
         } else if half {
             Store::F16 { keys: vec![0; k], values: vec![0; v] }
@@ -79,7 +89,12 @@ impl KvCache {
     pub fn append(&mut self, rows: &[usize], x: &Tensor, k_at: usize, v_at: usize) -> Result<()> {
         let (_, t, columns) = x.dims3().map_err(failed)?;
         for &row in rows {
-            assert!(self.lens[row] + t <= self.capacity, "room for {} positions, {} + {t} asked", self.capacity, self.lens[row]);
+            assert!(
+                self.lens[row] + t <= self.capacity,
+                "room for {} positions, {} + {t} asked",
+                self.capacity,
+                self.lens[row]
+            );
         }
         match &mut self.store {
             Store::F32 { keys, values } => {
@@ -161,7 +176,8 @@ impl KvCache {
                     };
                     let q = &x[(i * t + query) * columns + q_at + head * d..][..d];
                     // SAFETY: each piece writes the lines of its own row, head and queries.
-                    let line = unsafe { std::slice::from_raw_parts_mut(shared.at(((i * t + query) * h + head) * d), d) };
+                    let line =
+                        unsafe { std::slice::from_raw_parts_mut(shared.at(((i * t + query) * h + head) * d), d) };
                     attend.run(q, &mut scores, line);
                 }
             });
@@ -169,14 +185,7 @@ impl KvCache {
         Tensor::from_vec(out, (r, t, h * d), x.device()).map_err(failed)
     }
 
-    fn device(
-        &self,
-        keys: &Tensor,
-        values: &Tensor,
-        x: &Tensor,
-        q_at: usize,
-        view: &View<'_>,
-    ) -> Result<Tensor> {
+    fn device(&self, keys: &Tensor, values: &Tensor, x: &Tensor, q_at: usize, view: &View<'_>) -> Result<Tensor> {
         let (r, t, _) = x.dims3().map_err(failed)?;
         let (h, d) = (self.heads, self.dimension);
         let contiguous = view.rows.iter().enumerate().all(|(i, &row)| row == view.rows[0] + i);
@@ -222,10 +231,8 @@ impl KvCache {
 
     /// Keeps these rows, in this order.
     pub fn keep(&mut self, rows: &[usize]) -> Result<()> {
-        let (key_size, value_size) = (
-            self.heads * self.capacity * self.dimension,
-            self.heads * self.capacity * padded(self.dimension),
-        );
+        let (key_size, value_size) =
+            (self.heads * self.capacity * self.dimension, self.heads * self.capacity * padded(self.dimension));
         match &mut self.store {
             Store::F32 { keys, values } => {
                 *keys = pick(keys, rows, key_size);
@@ -246,7 +253,6 @@ impl KvCache {
         Ok(())
     }
 }
-
 
 fn pick<T: Copy>(from: &[T], rows: &[usize], size: usize) -> Vec<T> {
     let mut out = Vec::with_capacity(rows.len() * size);

@@ -30,9 +30,8 @@ pub(crate) fn strongest(audio: &AudioBuffer, classes: usize) -> Result<Vec<usize
         wave = longer;
     }
     let bank = filter_bank(audio.sample_rate(), classes);
-    let window: Vec<f32> = (0..N_FFT)
-        .map(|n| (0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / N_FFT as f64).cos()) as f32)
-        .collect();
+    let window: Vec<f32> =
+        (0..N_FFT).map(|n| (0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / N_FFT as f64).cos()) as f32).collect();
     let fft = RealFftPlanner::<f32>::new().plan_fft_forward(N_FFT);
     let (mut input, mut output) = (fft.make_input_vec(), fft.make_output_vec());
     let half = N_FFT as isize / 2;
@@ -42,7 +41,8 @@ pub(crate) fn strongest(audio: &AudioBuffer, classes: usize) -> Result<Vec<usize
             let at = (frame * HOP + i) as isize - half;
             *slot = reflected(&wave, at) * window[i];
         }
-        fft.process(&mut input, &mut output).map_err(|e| Error::Internal(format!("the chroma transform failed: {e}")))?;
+        fft.process(&mut input, &mut output)
+            .map_err(|e| Error::Internal(format!("the chroma transform failed: {e}")))?;
         let mut sums = vec![0.0f64; classes];
         for (class, sum) in sums.iter_mut().enumerate() {
             *sum = output.iter().zip(&bank[class]).map(|(bin, w)| f64::from(bin.norm_sqr()) * w).sum();

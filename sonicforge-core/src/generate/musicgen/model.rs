@@ -55,14 +55,8 @@ impl Model {
         let chroma_projection = match &config.melody {
             Some(melody) if melody.chroma != h => {
                 let name = "audio_enc_to_dec_proj";
-                let linear = Linear::load(
-                    &compute,
-                    &checkpoint,
-                    &[format!("{name}.weight")],
-                    h,
-                    melody.chroma,
-                    Precision::F32,
-                )?;
+                let linear =
+                    Linear::load(&compute, &checkpoint, &[format!("{name}.weight")], h, melody.chroma, Precision::F32)?;
                 Some(linear.with_bias(checkpoint.f32(&format!("{name}.bias"), &[h])?)?)
             }
             _ => None,

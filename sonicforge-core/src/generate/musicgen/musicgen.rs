@@ -42,9 +42,8 @@ impl std::str::FromStr for DeviceKind {
 
     /// `cpu`, `cuda`, `cuda:1`, `metal`, `metal:0`.
     fn from_str(text: &str) -> Result<Self> {
-        let unknown = || {
-            Error::invalid(format!("the device {text:?} is unknown; expected cpu, cuda, cuda:N, metal or metal:N"))
-        };
+        let unknown =
+            || Error::invalid(format!("the device {text:?} is unknown; expected cpu, cuda, cuda:N, metal or metal:N"));
         let (name, number) = match text.split_once(':') {
             Some((name, number)) => (name, number.parse().map_err(|_| unknown())?),
             None => (text, 0),

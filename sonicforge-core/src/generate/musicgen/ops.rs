@@ -75,7 +75,9 @@ pub(crate) fn activate(compute: &Compute, kind: Activation, x: &Tensor) -> Resul
 /// a + b for equal shapes.
 pub(crate) fn add(compute: &Compute, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if compute.kernels() {
-        return lend(b, |b| map(a, a.dims(), |a, y| y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a + b)))?;
+        return lend(b, |b| {
+            map(a, a.dims(), |a, y| y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a + b))
+        })?;
     }
     (a + b).map_err(failed)
 }
@@ -83,7 +85,9 @@ pub(crate) fn add(compute: &Compute, a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// a·b, value by value, for equal shapes.
 pub(crate) fn multiply(compute: &Compute, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if compute.kernels() {
-        return lend(b, |b| map(a, a.dims(), |a, y| y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a * b)))?;
+        return lend(b, |b| {
+            map(a, a.dims(), |a, y| y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a * b))
+        })?;
     }
     (a * b).map_err(failed)
 }

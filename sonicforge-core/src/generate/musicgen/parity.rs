@@ -41,7 +41,11 @@ impl Case {
         let model = Model::load(folder, compute, Some(Precision::F32)).unwrap_or_else(|e| panic!("{folder:?}: {e}"));
         let json = std::fs::read_to_string(folder.join("reference.json")).unwrap();
         Self {
-            name: format!("{}{}", folder.file_name().unwrap().to_string_lossy(), if portable { ", portable" } else { "" }),
+            name: format!(
+                "{}{}",
+                folder.file_name().unwrap().to_string_lossy(),
+                if portable { ", portable" } else { "" }
+            ),
             folder: folder.into(),
             model: Arc::new(model),
             tensors: candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu).unwrap(),
@@ -73,9 +77,7 @@ impl Case {
         let dims = self.dims(name);
         let (books, frames) = (dims[dims.len() - 2], dims[dims.len() - 1]);
         let all = self.integers(name);
-        (0..books)
-            .map(|k| all[(song * books + k) * frames..][..frames].iter().map(|&c| c as u32).collect())
-            .collect()
+        (0..books).map(|k| all[(song * books + k) * frames..][..frames].iter().map(|&c| c as u32).collect()).collect()
     }
 
     fn near(&self, what: &str, got: &[f32], expected: &[f32], tolerance: f64) {
@@ -88,7 +90,6 @@ impl Case {
                 worst = (difference, i);
             }
         }
-        eprintln!("{}: {what}: {:.1e}", self.name, worst.0);
         assert!(worst.0 <= tolerance, "{}: {what}: {:e} at {}, {tolerance:e} allowed", self.name, worst.0, worst.1);
     }
 
@@ -218,7 +219,13 @@ fn delay_pattern() {
 }
 
 /// Logits `[K][T][V]` of one row through the whole decoder.
-fn teacher(case: &Case, conditioned: bool, row: usize, prefix: &[f32], steps: usize) -> (Vec<Vec<f32>>, Vec<f32>, Vec<f32>) {
+fn teacher(
+    case: &Case,
+    conditioned: bool,
+    row: usize,
+    prefix: &[f32],
+    steps: usize,
+) -> (Vec<Vec<f32>>, Vec<f32>, Vec<f32>) {
     let model = &case.model;
     let decoder = &model.decoder;
     let config = decoder.config();
@@ -312,21 +319,33 @@ fn greedy(case: &Case, name: &str, requests: &[Request], known: Vec<Vec<Vec<u32>
     let mut step = 0;
     let mut compared = 0;
     while !session.finished() {
+        let mut spoke = false;
         session
             .scores(&mut |song, k, scores| {
+                spoke = true;
                 if let (Some(expected), true) = (&expected, song == 0 && step < 10) {
                     assert!(pattern.frame(k, step + 1).is_some());
-                    case.near(&format!("{name} step {step} book {k}"), scores, &expected[(step * books + k) * size..][..size], SCORES);
+                    case.near(
+                        &format!("{name} step {step} book {k}"),
+                        scores,
+                        &expected[(step * books + k) * size..][..size],
+                        SCORES,
+                    );
                     compared += 1;
                 }
             })
             .unwrap();
-        step += 1;
+        // A pass may also only read what came before.
+        step += usize::from(spoke);
     }
     assert!(expected.is_none() || compared >= books, "{}: no scores were compared", case.name);
     let generator = MusicGen::load(
         &case.folder,
-        &LoadOptions { precision: Some(Precision::F32), portable: case.model.compute.portable, ..LoadOptions::default() },
+        &LoadOptions {
+            precision: Some(Precision::F32),
+            portable: case.model.compute.portable,
+            ..LoadOptions::default()
+        },
     )
     .unwrap();
     let waveform = case.floats(&format!("{name}.waveform"));
@@ -357,7 +376,13 @@ fn greedy_generation() {
         if melody {
             for (name, chroma) in [("long", Some("melody.long")), ("plain", None)] {
                 let guidance = case.json["runs"][name]["guidance_scale"].as_f64().unwrap();
-                greedy(case, name, &[case.request(Some(0), guidance, frames_of(case, name))], vec![case.nothing()], chroma);
+                greedy(
+                    case,
+                    name,
+                    &[case.request(Some(0), guidance, frames_of(case, name))],
+                    vec![case.nothing()],
+                    chroma,
+                );
             }
         } else {
             let frames = frames_of(case, "unconditional");

@@ -3,11 +3,11 @@
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{DType, Module, Tensor};
 
+use super::blocks::{dequantize_blocks, quantize_blocks};
 use super::checkpoint::{Blocks, Checkpoint};
 use super::compute::{Compute, failed, map};
 use super::kernels::{Dense, PackedQ4K, PackedQ8_0, QuantizedRows};
 use super::precision::Precision;
-use super::blocks::{dequantize_blocks, quantize_blocks};
 use crate::error::Result;
 
 /// y = x·Wᵀ + b.
