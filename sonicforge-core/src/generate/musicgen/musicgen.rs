@@ -63,7 +63,7 @@ pub struct LoadOptions {
     /// Where the model runs.
     pub device: DeviceKind,
     /// How the weights are kept. `None`: a GGUF file as it is; a folder in Q8_0 on a CPU, in bf16 on a device.
-    pub precision: Option<Precision>,
+    pub quantization: Option<Precision>,
     /// Threads on a CPU; 0: as many as the machine has, up to 8. The sound does not depend on it.
     pub threads: usize,
     /// candle's operations on the CPU too, instead of this crate's kernels: slower, but the code that devices run.
@@ -124,7 +124,7 @@ impl MusicGen {
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
         let (compute, device) = compute(options)?;
         let threads = compute.pool.threads();
-        let model = Model::load(path.as_ref(), compute, options.precision)?;
+        let model = Model::load(path.as_ref(), compute, options.quantization)?;
         let config = model.checkpoint.config();
         let frame_rate = f64::from(model.codec.sample_rate()) / model.codec.hop() as f64;
         let (decoder, step_bytes) = model.decoder.bytes();
@@ -352,7 +352,7 @@ fn compute(options: &LoadOptions) -> Result<(Compute, String)> {
              metal, or the device cpu"
         ))
     })?;
-    let dtype = match (options.device, options.precision) {
+    let dtype = match (options.device, options.quantization) {
         (_, Some(Precision::F32)) => DType::F32,
         (_, Some(Precision::F16)) | (DeviceKind::Metal(_), _) => DType::F16,
         _ => DType::BF16,

@@ -342,7 +342,7 @@ fn greedy(case: &Case, name: &str, requests: &[Request], known: Vec<Vec<Vec<u32>
     let generator = MusicGen::load(
         &case.folder,
         &LoadOptions {
-            precision: Some(Precision::F32),
+            quantization: Some(Precision::F32),
             portable: case.model.compute.portable,
             ..LoadOptions::default()
         },
@@ -455,7 +455,7 @@ fn the_public_door_gives_the_same() {
             return;
         }
         let options = LoadOptions {
-            precision: Some(Precision::F32),
+            quantization: Some(Precision::F32),
             portable: case.model.compute.portable,
             ..LoadOptions::default()
         };
