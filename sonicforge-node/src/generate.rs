@@ -1,0 +1,199 @@
+//! Music from text: one model, its streams, and the looks that a host's own generator is given.
+
+use napi::Result;
+use napi::bindgen_prelude::{AsyncTask, Float32Array, Uint32Array, Uint32ArraySlice};
+use napi_derive::napi;
+use serde::Deserialize;
+use sonicforge_core::audio::AudioBuffer;
+use sonicforge_core::error;
+use sonicforge_core::generate::musicgen::{self, LoadOptions};
+use sonicforge_core::generate::{Checked, Generator, Request};
+use sonicforge_core::progress::{NoProgress, Progress, Step};
+
+use crate::enter::{Job, Work, enter, start};
+use crate::stream::Shared;
+use crate::values::{Outcome, audio, from_json, to_json};
+
+/// A request as it crosses the border: JSON, and the sounds that belong to it.
+#[napi(object, object_to_js = false)]
+pub struct Wish {
+    /// The fields of the core's `Request` that JSON can hold.
+    pub text: String,
+    /// Music to go on from.
+    pub continue_from: Option<Sound>,
+    /// A melody to follow.
+    pub melody: Option<Sound>,
+}
+
+/// A sound that belongs to a request.
+#[napi(object, object_to_js = false)]
+pub struct Sound {
+    /// Channel after channel.
+    pub samples: Float32Array,
+    /// In Hz.
+    pub sample_rate: u32,
+    /// 1 to 8.
+    pub channels: u32,
+}
+
+impl Sound {
+    fn read(&self) -> error::Result<AudioBuffer> {
+        audio(&self.samples, self.sample_rate, self.channels)
+    }
+}
+
+impl Wish {
+    fn read(&self) -> error::Result<Request> {
+        Ok(Request {
+            continue_from: self.continue_from.as_ref().map(Sound::read).transpose()?,
+            melody: self.melody.as_ref().map(Sound::read).transpose()?,
+            ..from_json("request", &self.text)?
+        })
+    }
+}
+
+fn read_all(wishes: &[Wish]) -> Result<Vec<Request>, String> {
+    enter(|| wishes.iter().map(Wish::read).collect())
+}
+
+/// How a model is loaded, as the facade spells it.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    device: String,
+    quantization: Option<String>,
+    threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { device: "cpu".to_owned(), quantization: None, threads: 0 }
+    }
+}
+
+/// A loaded model.
+#[napi]
+pub struct MusicGen(musicgen::MusicGen);
+
+/// Loads a checkpoint: a folder, or one GGUF file.
+#[napi]
+pub fn load_music_gen(job: &Job, source: String, options: String) -> Result<AsyncTask<Work>, String> {
+    let options = enter(|| {
+        let Options { device, quantization, threads } = from_json("options", &options)?;
+        let quantization = quantization.map(|word| word.parse()).transpose()?;
+        Ok(LoadOptions { device: device.parse()?, quantization, threads, ..LoadOptions::default() })
+    })?;
+    Ok(start(job, move |_| Ok(Outcome::Model(MusicGen(musicgen::MusicGen::load(source, &options)?)))))
+}
+
+#[napi]
+impl MusicGen {
+    /// What was loaded, as JSON.
+    #[napi(getter)]
+    pub fn info(&self) -> Result<String, String> {
+        enter(|| to_json(self.0.info()))
+    }
+
+    /// Makes one piece per request, in one go.
+    #[napi]
+    pub fn generate(&self, job: &Job, wishes: Vec<Wish>) -> Result<AsyncTask<Work>, String> {
+        let (model, requests) = (self.0.clone(), read_all(&wishes)?);
+        Ok(start(job, move |watch| model.generate_batch(&requests, watch).map(Outcome::Sounds)))
+    }
+
+    /// Begins a piece that is heard while it is made.
+    #[napi]
+    pub fn stream(&self, job: &Job, wish: Wish) -> Result<AsyncTask<Work>, String> {
+        let (model, request) = (self.0.clone(), enter(|| wish.read())?);
+        Ok(start(job, move |_| Ok(Outcome::Stream(MusicStream(Shared::new(model.stream(&request)?))))))
+    }
+
+    /// Token ids of a prompt.
+    #[napi]
+    pub fn tokenize(&self, prompt: String) -> Result<Uint32Array, String> {
+        enter(|| self.0.tokenize(&prompt).map(Uint32Array::new))
+    }
+
+    /// The codes of one piece.
+    #[napi]
+    pub fn generate_codes(&self, job: &Job, wish: Wish) -> Result<AsyncTask<Work>, String> {
+        let (model, request) = (self.0.clone(), enter(|| wish.read())?);
+        Ok(start(job, move |watch| {
+            let mut codes = model.generate_codes(std::slice::from_ref(&request), watch)?;
+            Ok(Outcome::Codes(codes.pop().unwrap_or_default()))
+        }))
+    }
+
+    /// Audio of codes.
+    #[napi]
+    pub fn decode_codes(&self, job: &Job, codes: Vec<Uint32ArraySlice>) -> AsyncTask<Work> {
+        let (model, codes) = (self.0.clone(), codes.iter().map(|book| book.to_vec()).collect::<Vec<_>>());
+        start(job, move |_| Ok(Outcome::Audio(model.decode_codes(&codes)?, None)))
+    }
+
+    /// Codes of audio.
+    #[napi]
+    pub fn encode_audio(
+        &self,
+        job: &Job,
+        samples: &[f32],
+        rate: u32,
+        channels: u32,
+    ) -> Result<AsyncTask<Work>, String> {
+        let (model, buffer) = (self.0.clone(), enter(|| audio(samples, rate, channels))?);
+        Ok(start(job, move |_| model.encode_audio(&buffer).map(Outcome::Codes)))
+    }
+}
+
+/// A piece that is being made.
+#[napi]
+pub struct MusicStream(Shared<musicgen::MusicStream>);
+
+#[napi]
+impl MusicStream {
+    /// The next chunk, or nothing after the last.
+    #[napi]
+    pub fn next(&self, job: &Job) -> AsyncTask<Work> {
+        let shared = self.0.clone();
+        start(job, move |watch| {
+            shared.with(|stream| {
+                let chunk = stream.next_chunk(watch)?;
+                let _ = watch.report(Step::new("generate", stream.fraction()));
+                Ok(chunk.map_or(Outcome::Done, |chunk| Outcome::Audio(chunk, None)))
+            })
+        })
+    }
+
+    /// Stops it and lets go of its memory.
+    #[napi]
+    pub fn close(&self, job: &Job) -> AsyncTask<Work> {
+        let shared = self.0.clone();
+        start(job, move |_| {
+            drop(shared.take());
+            Ok(Outcome::Done)
+        })
+    }
+}
+
+/// A request with its defaults, as JSON; errors for what no generator can be asked.
+#[napi]
+pub fn check_request(wish: Wish) -> Result<String, String> {
+    enter(|| {
+        let request = wish.read()?;
+        request.validate()?;
+        to_json(&request)
+    })
+}
+
+/// Errors when a host's generator returned what cannot be an answer to the request.
+#[napi]
+pub fn check_made(wish: Wish, samples: &[f32], rate: u32, channels: u32) -> Result<(), String> {
+    enter(|| {
+        let (request, made) = (wish.read()?, audio(samples, rate, channels)?);
+        let mut made = Some(made);
+        let mut host = Checked(|_: &Request, _: &mut dyn Progress| {
+            made.take().ok_or_else(|| error::Error::Internal("a generator was asked twice".to_owned()))
+        });
+        host.generate(&request, &mut NoProgress).map(|_| ())
+    })
+}
