@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::layers::{ConvShape, Layer, LstmShape, ResidualShape, TransposedShape};
+use super::layers::{ConvShape, Layer, LstmShape, TransposedShape};
 use super::weights::{self, Affine, Tensors, TimeNorm};
 use crate::error::{Error, Result};
 
@@ -103,10 +103,10 @@ impl DeviceNet {
             let stage = match &layer {
                 Layer::Conv(shape) => Stage::Conv(product(conv(tensors, prefix, shape))?),
                 Layer::Transposed(shape) => Stage::Transposed(product(weights::transposed(tensors, prefix, shape))?),
-                Layer::Residual(ResidualShape { first, second, shortcut }) => Stage::Residual {
-                    first: product(conv(tensors, prefix, first))?,
-                    second: product(conv(tensors, prefix, second))?,
-                    shortcut: shortcut.as_ref().map(|shape| product(conv(tensors, prefix, shape))).transpose()?,
+                Layer::Residual(block) => Stage::Residual {
+                    first: product(conv(tensors, prefix, &block.first))?,
+                    second: product(conv(tensors, prefix, &block.second))?,
+                    shortcut: block.shortcut.as_ref().map(|shape| product(conv(tensors, prefix, shape))).transpose()?,
                 },
                 Layer::Lstm(shape) => {
                     let mut layers = Vec::new();

@@ -14,7 +14,7 @@ pub(super) enum Layer {
     Conv(ConvShape),
     Transposed(TransposedShape),
     Lstm(LstmShape),
-    Residual(ResidualShape),
+    Residual(Box<ResidualShape>),
 }
 
 /// A convolution along time.
@@ -237,14 +237,12 @@ impl<'a> List<'a> {
         format!("{}.layers.{}", self.net, self.number - 1)
     }
 
+    /// `[inputs, outputs]` channels; `[kernel, stride, dilation]` rows.
     fn shape(
         &self,
         name: String,
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        stride: usize,
-        dilation: usize,
+        [inputs, outputs]: [usize; 2],
+        [kernel, stride, dilation]: [usize; 3],
         elu: bool,
     ) -> Result<ConvShape> {
         let span = (kernel - 1).saturating_mul(dilation).saturating_add(1);
@@ -261,7 +259,7 @@ impl<'a> List<'a> {
 
     fn conv(&mut self, inputs: usize, outputs: usize, kernel: usize, stride: usize, elu: bool) -> Result<()> {
         let name = self.name(elu);
-        let shape = self.shape(name, inputs, outputs, kernel, stride, 1, elu)?;
+        let shape = self.shape(name, [inputs, outputs], [kernel, stride, 1], elu)?;
         self.layers.push(Layer::Conv(shape));
         Ok(())
     }
@@ -293,13 +291,13 @@ impl<'a> List<'a> {
             let name = self.name(false);
             let dilation = self.config.dilation_growth_rate.saturating_pow(j as u32);
             let kernel = self.config.residual_kernel_size;
-            let first = self.shape(format!("{name}.block.1"), width, hidden, kernel, 1, dilation, true)?;
-            let second = self.shape(format!("{name}.block.3"), hidden, width, 1, 1, 1, true)?;
+            let first = self.shape(format!("{name}.block.1"), [width, hidden], [kernel, 1, dilation], true)?;
+            let second = self.shape(format!("{name}.block.3"), [hidden, width], [1, 1, 1], true)?;
             let shortcut = match self.config.conv_shortcut {
-                true => Some(self.shape(format!("{name}.shortcut"), width, width, 1, 1, 1, false)?),
+                true => Some(self.shape(format!("{name}.shortcut"), [width, width], [1, 1, 1], false)?),
                 false => None,
             };
-            self.layers.push(Layer::Residual(ResidualShape { first, second, shortcut }));
+            self.layers.push(Layer::Residual(Box::new(ResidualShape { first, second, shortcut })));
         }
         Ok(())
     }
