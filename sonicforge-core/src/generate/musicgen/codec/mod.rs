@@ -262,25 +262,3 @@ impl Codec {
         Ok(latents)
     }
 }
-
-impl Tensors for super::checkpoint::Checkpoint {
-    fn contains(&self, name: &str) -> bool {
-        super::checkpoint::Checkpoint::contains(self, name)
-    }
-    fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        super::checkpoint::Checkpoint::f32(self, name, shape)
-    }
-}
-
-impl Codec {
-    /// TEMP
-    pub fn load(
-        from: &super::checkpoint::Checkpoint,
-        prefix: &str,
-        device: &Device,
-        pool: Pool,
-        portable: bool,
-    ) -> Result<Self> {
-        Self::from_tensors(&from.config().codec, Box::new(from.clone()), prefix, device, pool, portable)
-    }
-}
