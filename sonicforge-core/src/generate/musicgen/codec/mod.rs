@@ -18,6 +18,8 @@ mod elementwise;
 mod layers;
 mod lstm;
 mod padding;
+#[cfg(test)]
+mod parity;
 mod product;
 mod quantizer;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::Device;
 
 use crate::error::{Error, Result};
+use crate::generate::musicgen::checkpoint::Checkpoint;
 use crate::generate::musicgen::config::CodecConfig;
 use crate::generate::musicgen::kernels::Pool;
 use layers::Layer;
@@ -91,9 +94,29 @@ impl Net {
     }
 }
 
+impl Tensors for Checkpoint {
+    fn contains(&self, name: &str) -> bool {
+        Checkpoint::contains(self, name)
+    }
+
+    fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        Checkpoint::f32(self, name, shape)
+    }
+}
+
 impl Codec {
-    /// Reads the decoder and the codebooks, whose names begin with `prefix`. With `portable` it runs on candle's tensors
-    /// even where the device is the CPU.
+    /// The codec of a checkpoint: its decoder and codebooks, whose names begin with `prefix`; the encoder is read when it is
+    /// first used. On the CPU it runs on `pool`. With `portable` it runs as it would on another device, which is how that way
+    /// is tested.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] and [`Error::Model`] where the configuration asks for what there is not, or a
+    /// tensor is missing or of another shape.
+    pub fn load(checkpoint: &Checkpoint, prefix: &str, device: &Device, pool: Pool, portable: bool) -> Result<Self> {
+        Self::from_tensors(&checkpoint.config().codec, Box::new(checkpoint.clone()), prefix, device, pool, portable)
+    }
+
+    /// As [`Codec::load`], from anywhere.
     fn from_tensors(
         config: &CodecConfig,
         tensors: Box<dyn Tensors>,
@@ -237,27 +260,5 @@ impl Codec {
         }
         let [latents] = out;
         Ok(latents)
-    }
-}
-
-impl Tensors for super::checkpoint::Checkpoint {
-    fn contains(&self, name: &str) -> bool {
-        super::checkpoint::Checkpoint::contains(self, name)
-    }
-    fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        super::checkpoint::Checkpoint::f32(self, name, shape)
-    }
-}
-
-impl Codec {
-    /// TEMP
-    pub fn load(
-        from: &super::checkpoint::Checkpoint,
-        prefix: &str,
-        device: &Device,
-        pool: Pool,
-        portable: bool,
-    ) -> Result<Self> {
-        Self::from_tensors(&from.config().codec, Box::new(from.clone()), prefix, device, pool, portable)
     }
 }
