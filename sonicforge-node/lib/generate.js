@@ -82,7 +82,7 @@ function several(requests) {
   if (requests.length === 0) throw rangeError('requests is empty; expected at least one request')
   return requests.map((request) => {
     if (typeof request === 'string') return { prompt: request }
-    check.options(request, ['prompt', ...REQUEST])
+    check.options(request ?? undefined, ['prompt', ...REQUEST])
     return request ?? {}
   })
 }
@@ -164,6 +164,14 @@ function buffer(made) {
   if (made instanceof AudioBuffer) return made
   if (made?.samples instanceof Float32Array) return fromRaw(made)
   throw new SonicForgeError(`the generator returned ${check.kind(made)}; expected an AudioBuffer or { samples, sampleRate, channels }`, 'SF_MODEL')
+}
+
+/** Writes the checkpoint in a folder as one GGUF file with smaller weights. */
+export async function quantize(folder, path, options) {
+  const [from, to] = [check.path('folder', folder), check.path('path', path)]
+  const [{ quantization = 'q8_0' }, call] = split(options, ['quantization'])
+  check.text('quantization', quantization)
+  return fromCore(await run(call, (job) => binding.quantize(job, from, to, quantization), { settled: true }))
 }
 
 /** A model of the MusicGen family. */

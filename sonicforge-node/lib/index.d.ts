@@ -676,8 +676,8 @@ export abstract class Generator {
 
   /** Makes one piece. Without a prompt: anything the model likes. */
   generate(prompt?: string | null, options?: GenerateOptions & CallOptions): Promise<AudioBuffer>
-  /** Makes several, in the order of the requests; a string is a request with nothing but a prompt. */
-  generateBatch(requests: readonly (GenerateRequest | string)[], options?: CallOptions): Promise<AudioBuffer[]>
+  /** Makes several, in the order of the requests; a string is a request with nothing but a prompt, null one without. */
+  generateBatch(requests: readonly (GenerateRequest | string | null)[], options?: CallOptions): Promise<AudioBuffer[]>
   /** Makes one piece while it is listened to; together the same samples as `generate`. A loop that is left stops it. */
   stream(prompt?: string | null, options?: GenerateOptions & CallOptions): AsyncGenerator<AudioBuffer, void, undefined>
 }
@@ -733,7 +733,7 @@ export interface ModelInfo {
 export class MusicGen extends Generator {
   private constructor()
 
-  /** Loads a folder in the Hugging Face layout, or one GGUF file written by `quantize`. */
+  /** Loads a folder in the Hugging Face layout, or one GGUF file written by {@link quantize}. */
   static load(source: string | URL, options?: LoadOptions): Promise<MusicGen>
 
   /** What was loaded, the licence of the weights among it. */
@@ -748,6 +748,36 @@ export class MusicGen extends Generator {
   /** Codes of audio at the model's sample rate; the last frame may reach past its end. */
   encodeAudio(audio: AudioBuffer, options?: CallOptions): Promise<Uint32Array[]>
 }
+
+export interface QuantizeOptions extends CallOptions {
+  /** `"q8_0"` unless given. */
+  quantization?: Precision | undefined
+}
+
+/** What came of quantizing. */
+export interface QuantizeReport {
+  readonly precision: Precision
+  /** Licence of the weights, which is that of the new file too. */
+  readonly licence: string
+  /** Bytes of the safetensors files. */
+  readonly bytesBefore: number
+  /** Bytes of the GGUF file. */
+  readonly bytesAfter: number
+  /** How many weights were written. */
+  readonly weights: number
+  /** How many of them in blocks of 8, 6 or 4 bits. */
+  readonly weightsQuantized: number
+  /** The root of the mean squared error of those, relative to the root of their mean square. */
+  readonly relativeError: number
+  /** Tensors whose rows the blocks of their precision do not divide, and what they were written in instead. */
+  readonly fallbacks: readonly (readonly [string, Precision])[]
+}
+
+/**
+ * Writes the checkpoint in `folder` into one GGUF file with everything that is needed to run it. The file appears whole or
+ * not at all; one that is there is replaced.
+ */
+export function quantize(folder: string | URL, path: string | URL, options?: QuantizeOptions): Promise<QuantizeReport>
 
 /** Named deterministic signals: the same description gives the same samples in Rust, Python and Node. */
 export namespace testing {

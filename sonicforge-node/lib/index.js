@@ -7,7 +7,7 @@ import { binding } from './binding.js'
 export { Analysis, Analyzer, analyze } from './analyze.js'
 export { AudioBuffer, info } from './audio.js'
 export { SonicForgeError } from './errors.js'
-export { Generator, MusicGen } from './generate.js'
+export { Generator, MusicGen, quantize } from './generate.js'
 export { Plan, Report, Target, gainMatched, master, masterFile, plan } from './master.js'
 export {
   DeEsser,

@@ -6,7 +6,7 @@ use napi_derive::napi;
 use serde::Deserialize;
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::error;
-use sonicforge_core::generate::musicgen::{self, LoadOptions};
+use sonicforge_core::generate::musicgen::{self, LoadOptions, Precision};
 use sonicforge_core::generate::{Checked, Generator, Request};
 use sonicforge_core::progress::{NoProgress, Progress, Step};
 
@@ -173,6 +173,15 @@ impl MusicStream {
             Ok(Outcome::Done)
         })
     }
+}
+
+/// Writes one GGUF file from a folder; its report as JSON.
+#[napi]
+pub fn quantize(job: &Job, folder: String, path: String, precision: String) -> Result<AsyncTask<Work>, String> {
+    let precision = enter(|| precision.parse::<Precision>())?;
+    Ok(start(job, move |watch| {
+        to_json(&musicgen::quantize(folder, path, precision, watch)?).map(Outcome::Text)
+    }))
 }
 
 /// A request with its defaults, as JSON; errors for what no generator can be asked.

@@ -2,10 +2,11 @@
 // vectors' business.
 
 import assert from 'node:assert/strict'
-import { inspect } from 'node:util'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import test from 'node:test'
-import { AudioBuffer, Generator, MusicGen, SonicForgeError, testing } from '../lib/index.js'
+import { AudioBuffer, Generator, MusicGen, SonicForgeError, quantize, testing } from '../lib/index.js'
 import { folder, here, sleep } from './support.js'
 
 const fixture = (name) => here(`../../sonicforge-core/tests/fixtures/generate/${name}`)
@@ -199,6 +200,26 @@ test('refused: what cannot be loaded', async (t) => {
   await assert.rejects(MusicGen.load(fixture('mono'), { threads: 1.5 }), { name: 'RangeError' })
   await assert.rejects(MusicGen.load(3), { name: 'TypeError', message: /source is a number/ })
   await assert.rejects(MusicGen.load(fixture('mono'), { signal: AbortSignal.abort() }), { name: 'AbortError' })
+})
+
+test('a folder becomes one GGUF file, which sounds as the folder does', async (t) => {
+  const place = folder(t)
+  const path = join(place, 'mono.gguf')
+  const fractions = []
+  const report = await quantize(fixture('mono'), path, { onProgress: ({ fraction }) => fractions.push(fraction) })
+  assert.equal(report.precision, 'q8_0')
+  assert.ok(report.bytesAfter < report.bytesBefore && report.weightsQuantized > 0 && report.relativeError < 0.02)
+  assert.ok(report.fallbacks.every(([name, precision]) => name.includes('.') && precision === 'f16'))
+  assert.deepEqual(fractions, [...fractions].sort((a, b) => a - b))
+  assert.equal(fractions.at(-1), 1)
+  const model = await MusicGen.load(path)
+  assert.deepEqual([model.info.precision, model.info.tokenizer, model.info.licence], ['q8_0', true, report.licence])
+  assert.equal((await model.generate('piano', { seconds: 0.1 })).frames, 3_200)
+  await assert.rejects(quantize(fixture('mono'), join(place, 'never.gguf'), { signal: AbortSignal.abort() }), { name: 'AbortError' })
+  await assert.rejects(quantize(join(place, 'nowhere'), join(place, 'never.gguf')), { code: 'SF_IO' })
+  await assert.rejects(quantize(fixture('mono'), join(place, 'never.gguf'), { quantization: 'q4_0' }), { ...refused, message: /"q4_0"/ })
+  await assert.rejects(quantize(fixture('mono'), 3), { name: 'TypeError' })
+  assert.deepEqual(readdirSync(place), ['mono.gguf'])
 })
 
 test('progress never falls and ends at 1, for one, for many and for a stream', async () => {
