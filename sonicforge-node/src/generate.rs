@@ -1,7 +1,7 @@
 //! Music from text: one model, its streams, and the looks that a host's own generator is given.
 
-use napi::Result;
-use napi::bindgen_prelude::{AsyncTask, Float32Array, Uint32Array, Uint32ArraySlice};
+use napi::bindgen_prelude::{AsyncTask, Float32Array, ObjectFinalize, Uint32ArraySlice};
+use napi::{Env, Result};
 use napi_derive::napi;
 use serde::Deserialize;
 use sonicforge_core::audio::AudioBuffer;
@@ -72,8 +72,21 @@ impl Default for Options {
 }
 
 /// A loaded model.
-#[napi]
+#[napi(custom_finalize)]
 pub struct MusicGen(musicgen::MusicGen);
+
+impl MusicGen {
+    /// Tells the collector how much it holds, which is not on its heap, when it comes (`1`) and goes (`-1`).
+    pub fn weigh(&self, env: Env, sign: i64) -> napi::Result<()> {
+        env.adjust_external_memory(sign * self.0.info().weight_bytes as i64).map(drop)
+    }
+}
+
+impl ObjectFinalize for MusicGen {
+    fn finalize(self, env: Env) -> napi::Result<()> {
+        self.weigh(env, -1)
+    }
+}
 
 /// Loads a checkpoint: a folder, or one GGUF file.
 #[napi]
@@ -110,8 +123,8 @@ impl MusicGen {
 
     /// Token ids of a prompt.
     #[napi]
-    pub fn tokenize(&self, prompt: String) -> Result<Uint32Array, String> {
-        enter(|| self.0.tokenize(&prompt).map(Uint32Array::new))
+    pub fn tokenize(&self, prompt: String) -> Result<Vec<u32>, String> {
+        enter(|| self.0.tokenize(&prompt))
     }
 
     /// The codes of one piece.

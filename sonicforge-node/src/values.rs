@@ -90,7 +90,10 @@ impl ToNapiValue for Outcome {
                     let books: Vec<_> = codes.into_iter().map(Uint32Array::new).collect();
                     ToNapiValue::to_napi_value(env, books)
                 }
-                Outcome::Model(model) => ToNapiValue::to_napi_value(env, model),
+                Outcome::Model(model) => {
+                    model.weigh(Env::from_raw(env), 1)?;
+                    ToNapiValue::to_napi_value(env, model)
+                }
                 Outcome::Stream(stream) => ToNapiValue::to_napi_value(env, stream),
                 Outcome::Reader(reader) => ToNapiValue::to_napi_value(env, reader),
                 Outcome::Writer(writer) => ToNapiValue::to_napi_value(env, writer),

@@ -8,7 +8,7 @@ import { here } from './support.js'
 // In a process of its own, with a collector that can be called.
 function residentGrowth(body) {
   const script = `
-    const { AudioBuffer, analyze, testing } = await import(${JSON.stringify(here('../lib/index.js').href)})
+    const { AudioBuffer, MusicGen, analyze, testing } = await import(${JSON.stringify(here('../lib/index.js').href)})
     const once = async () => { ${body} }
     const settle = async () => { for (let i = 0; i < 5; i += 1) { gc(); await new Promise((r) => setTimeout(r, 5)) } }
     for (let i = 0; i < 20; i += 1) await once()
@@ -25,6 +25,9 @@ const cases = {
   'small results, copied': 'await testing.signal("noise", { levelDbfs: -6, seed: 1, seconds: 0.5 }).resample(44_100)',
   'large results, external': `globalThis.big ??= await testing.signal('silence', { seconds: 4 }).writeBytes({ container: 'wav', sampleFormat: 'int16' })
     await AudioBuffer.readBytes(big)`,
+  'models, and codes': `const model = await MusicGen.load(new URL(${JSON.stringify(here('../../sonicforge-core/tests/fixtures/generate/mono').href)}), { threads: 1 })
+    for await (const chunk of model.stream('piano', { seconds: 0.2 })) await model.encodeAudio(chunk)
+    await model.generateCodes('piano', { seconds: 0.1 })`,
   'synchronous results': 'testing.signal("silence", { seconds: 2 }).toMono()',
 }
 for (const [name, body] of Object.entries(cases)) {
