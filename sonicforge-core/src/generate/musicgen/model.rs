@@ -61,7 +61,7 @@ impl Model {
             }
             _ => None,
         };
-        Ok(Self {
+        let model = Self {
             text: TextEncoder::load(&compute, &checkpoint, precision)?,
             decoder: Decoder::load(&compute, &checkpoint, precision)?,
             codec: Codec::load(&checkpoint, "audio_encoder.", &compute.device, compute.pool.clone(), compute.portable)?,
@@ -70,7 +70,9 @@ impl Model {
             compute,
             precision,
             checkpoint,
-        })
+        };
+        model.checkpoint.release();
+        Ok(model)
     }
 
     /// Positions of one window: what the authors generate at most, when that is near what the model was built for.
@@ -93,7 +95,8 @@ impl Model {
     }
 
     /// Encodes what the requests ask for; the text encoder sees all prompts at once.
-    pub fn condition(&self, requests: &[Request]) -> Result<Vec<Conditioning>> {
+    /// `check` may end it with an error.
+    pub fn condition(&self, requests: &[Request], check: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Conditioning>> {
         let mut ids: Vec<Option<Vec<u32>>> = Vec::with_capacity(requests.len());
         for request in requests {
             ids.push(match (&request.token_ids, &request.prompt) {
@@ -103,7 +106,7 @@ impl Model {
             });
         }
         let known: Vec<&[u32]> = ids.iter().flatten().map(Vec::as_slice).collect();
-        let mut states = if known.is_empty() { Vec::new() } else { self.text.encode(&known)? }.into_iter();
+        let mut states = if known.is_empty() { Vec::new() } else { self.text.encode_with(&known, check)? }.into_iter();
         let mut all = Vec::with_capacity(requests.len());
         for (request, ids) in requests.iter().zip(&ids) {
             let states = match ids {
@@ -177,7 +180,12 @@ impl Model {
     }
 
     /// Audio to codes, `[codebooks][frames]`; left and right take turns in a stereo model.
-    pub fn encode(&self, what: &str, audio: &AudioBuffer) -> Result<Vec<Vec<u32>>> {
+    pub fn encode(
+        &self,
+        what: &str,
+        audio: &AudioBuffer,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<Vec<u32>>> {
         self.check_rate(what, audio)?;
         if audio.frames() == 0 {
             return Err(Error::invalid(format!("{what} has no frames; expected at least one")));
@@ -189,7 +197,9 @@ impl Model {
         let fitted = if channels == 1 { audio.to_mono() } else { audio.to_stereo() };
         let mut codes = vec![Vec::new(); self.pattern_codebooks()];
         for channel in 0..channels {
-            for (book, of_channel) in self.codec.encode(fitted.channel(channel))?.into_iter().enumerate() {
+            for (book, of_channel) in
+                self.codec.encode_with(fitted.channel(channel), &mut |_| check())?.into_iter().enumerate()
+            {
                 codes[book * channels + channel] = of_channel;
             }
         }
