@@ -79,7 +79,6 @@ function several(requests) {
   if (!Array.isArray(requests)) {
     throw typeError(`requests is ${check.kind(requests)}; expected an array such as [{ prompt: 'piano', seconds: 5 }]`)
   }
-  if (requests.length === 0) throw rangeError('requests is empty; expected at least one request')
   return requests.map((request) => {
     if (typeof request === 'string') return { prompt: request }
     check.options(request ?? undefined, ['prompt', ...REQUEST])
@@ -117,11 +116,12 @@ class FunctionGenerator extends Generator {
   async generateBatch(requests, options) {
     const call = check.options(options, CALL)
     checkCall(call)
-    const pieces = several(requests).map((request) => [request, toWish(request)])
-    const asked = pieces.map(([request, wish]) => [{ ...fromCore(sync(() => binding.checkRequest(wish))), ...kept(request) }, wish])
+    const given = several(requests)
+    const wishes = given.map(toWish)
+    const asked = sync(() => binding.checkRequests(wishes)).map((text, i) => ({ ...fromCore(text), ...kept(given[i]) }))
     const made = []
-    for (const [request, wish] of asked) {
-      made.push(await this.#one(request, wish, share(call, made.length, asked.length)))
+    for (const [i, request] of asked.entries()) {
+      made.push(await this.#one(request, wishes[i], share(call, i, asked.length)))
     }
     return made
   }

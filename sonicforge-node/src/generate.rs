@@ -1,11 +1,13 @@
 //! Music from text: one model, its streams, and the looks that a host's own generator is given.
 
+use std::ops::ControlFlow;
+
 use napi::bindgen_prelude::{AsyncTask, Float32Array, ObjectFinalize, Uint32ArraySlice};
 use napi::{Env, Result};
 use napi_derive::napi;
 use serde::Deserialize;
 use sonicforge_core::audio::AudioBuffer;
-use sonicforge_core::error;
+use sonicforge_core::error::{self, Error};
 use sonicforge_core::generate::musicgen::{self, LoadOptions, Precision};
 use sonicforge_core::generate::{Checked, Generator, Request};
 use sonicforge_core::progress::{NoProgress, Progress, Step};
@@ -96,7 +98,9 @@ pub fn load_music_gen(job: &Job, source: String, options: String) -> Result<Asyn
         let quantization = quantization.map(|word| word.parse()).transpose()?;
         Ok(LoadOptions { device: device.parse()?, quantization, threads, ..LoadOptions::default() })
     })?;
-    Ok(start(job, move |_| Ok(Outcome::Model(MusicGen(musicgen::MusicGen::load(source, &options)?)))))
+    Ok(start(job, move |watch| {
+        musicgen::MusicGen::load_with(source, &options, watch).map(|model| Outcome::Model(MusicGen(model)))
+    }))
 }
 
 #[napi]
@@ -141,7 +145,7 @@ impl MusicGen {
     #[napi]
     pub fn decode_codes(&self, job: &Job, codes: Vec<Uint32ArraySlice>) -> AsyncTask<Work> {
         let (model, codes) = (self.0.clone(), codes.iter().map(|book| book.to_vec()).collect::<Vec<_>>());
-        start(job, move |_| Ok(Outcome::Audio(model.decode_codes(&codes)?, None)))
+        start(job, move |watch| Ok(Outcome::Audio(model.decode_codes_with(&codes, watch)?, None)))
     }
 
     /// Codes of audio.
@@ -192,18 +196,20 @@ impl MusicStream {
 #[napi]
 pub fn quantize(job: &Job, folder: String, path: String, precision: String) -> Result<AsyncTask<Work>, String> {
     let precision = enter(|| precision.parse::<Precision>())?;
-    Ok(start(job, move |watch| {
-        to_json(&musicgen::quantize(folder, path, precision, watch)?).map(Outcome::Text)
-    }))
+    Ok(start(job, move |watch| to_json(&musicgen::quantize(folder, path, precision, watch)?).map(Outcome::Text)))
 }
 
-/// A request with its defaults, as JSON; errors for what no generator can be asked.
+/// Requests with their defaults, as JSON; errors for what no generator can be asked.
 #[napi]
-pub fn check_request(wish: Wish) -> Result<String, String> {
+pub fn check_requests(wishes: Vec<Wish>) -> Result<Vec<String>, String> {
     enter(|| {
-        let request = wish.read()?;
-        request.validate()?;
-        to_json(&request)
+        let requests = wishes.iter().map(Wish::read).collect::<error::Result<Vec<_>>>()?;
+        // The core looks at all of them before it begins; here it is stopped there.
+        let mut nobody = Checked(|_: &Request, _: &mut dyn Progress| Err(Error::Cancelled("generating")));
+        match nobody.generate_batch(&requests, &mut |_: Step| ControlFlow::Break(())) {
+            Ok(_) | Err(Error::Cancelled(_)) => requests.iter().map(to_json).collect(),
+            Err(refused) => Err(refused),
+        }
     })
 }
 
@@ -214,7 +220,7 @@ pub fn check_made(wish: Wish, samples: &[f32], rate: u32, channels: u32) -> Resu
         let (request, made) = (wish.read()?, audio(samples, rate, channels)?);
         let mut made = Some(made);
         let mut host = Checked(|_: &Request, _: &mut dyn Progress| {
-            made.take().ok_or_else(|| error::Error::Internal("a generator was asked twice".to_owned()))
+            made.take().ok_or_else(|| Error::Internal("a generator was asked twice".to_owned()))
         });
         host.generate(&request, &mut NoProgress).map(|_| ())
     })

@@ -177,7 +177,7 @@ for (const [name, prompt, options, kind, message] of faults) {
 }
 
 test('refused: batches', async () => {
-  await assert.rejects(mono.generateBatch([]), { name: 'RangeError', code: 'SF_INVALID_ARGUMENT', message: /requests is empty/ })
+  await assert.rejects(mono.generateBatch([]), { ...refused, message: /a batch of 0 requests/ })
   await assert.rejects(mono.generateBatch('piano'), { name: 'TypeError', message: /requests is a string/ })
   await assert.rejects(mono.generateBatch(['piano', ' ']), { ...refused, message: /request 1: the prompt is empty/ })
   await assert.rejects(mono.generateBatch(Array(65).fill('piano')), { ...refused, message: /65/ })
@@ -228,6 +228,8 @@ test('progress never falls and ends at 1, for one, for many and for a stream', a
     (call) => mono.generateBatch(Array(3).fill({ prompt: 'piano', seconds: 2 }), call),
     (call) => gather(mono.stream('piano', { seconds: 2, ...call })),
     (call) => mono.generateCodes('piano', { seconds: 2, ...call }),
+    (call) => mono.decodeCodes(Array(4).fill(Array(100).fill(7)), call),
+    (call) => MusicGen.load(fixture('stereo'), call),
   ]
   for (const call of calls) {
     const steps = []
@@ -235,7 +237,7 @@ test('progress never falls and ends at 1, for one, for many and for a stream', a
     const fractions = steps.map(({ fraction }) => fraction)
     assert.deepEqual(fractions, [...fractions].sort((a, b) => a - b))
     assert.equal(fractions.at(-1), 1)
-    assert.ok(steps.every(({ stage }) => ['prompt', 'generate', 'decode'].includes(stage)))
+    assert.ok(steps.every(({ stage }) => ['load', 'prompt', 'generate', 'decode'].includes(stage)))
   }
 })
 
@@ -346,9 +348,9 @@ test('a function is only called with what can be made', async () => {
   for (const [prompt, options] of [[' ', {}], ['piano', { seconds: 0 }], ['piano', { seconds: 1e9 }], ['piano', { topP: 2 }], ['piano', { tokenIds: [1] }]]) {
     await assert.rejects(mine.generate(prompt, options), refused)
   }
-  await assert.rejects(mine.generateBatch(['piano', ' ']), refused)
+  await assert.rejects(mine.generateBatch(['piano', ' ']), { ...refused, message: /request 1: the prompt is empty/ })
   await assert.rejects(mine.generate('piano', { seconds: NaN }), { name: 'RangeError' })
-  await assert.rejects(mine.generateBatch([]), { name: 'RangeError' })
+  await assert.rejects(mine.generateBatch([]), refused)
   await assert.rejects(mine.generate('piano', { signal: AbortSignal.abort() }), { name: 'AbortError' })
   assert.equal(calls, 0)
   assert.throws(() => Generator.fromFunction('piano'), { name: 'TypeError', message: /make is a string/ })
