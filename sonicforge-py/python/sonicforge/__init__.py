@@ -1,4 +1,4 @@
-"""SonicForge: audio files in and out, measurement, and mastering to a loudness target.
+"""SonicForge: audio files in and out, measurement, mastering to a loudness target, and music from text.
 
 import sonicforge as sf
 
@@ -10,6 +10,14 @@ print(mastered.report.summary())
 from . import exceptions, testing
 from ._analysis import Analysis, Analyzer, BandLevel, Live, Timeline, analyze
 from ._audio import AudioBuffer
+from ._generate import (
+    CallableGenerator,
+    GenerationRequest,
+    Generator,
+    ModelInfo,
+    MusicGen,
+    MusicStream,
+)
 from ._io import FileInfo, Picture, Reader, Tags, Writer, info, tags
 from ._master import (
     BandReduction,
@@ -50,6 +58,7 @@ __all__ = [
     "AudioBuffer",
     "BandLevel",
     "BandReduction",
+    "CallableGenerator",
     "CancelToken",
     "DeEsser",
     "Equalizer",
@@ -58,14 +67,19 @@ __all__ = [
     "FileInfo",
     "Gain",
     "GainReduction",
+    "GenerationRequest",
+    "Generator",
     "Glue",
     "Limiter",
     "Live",
     "Mastered",
     "MasteringChain",
     "MatchParts",
+    "ModelInfo",
     "Multiband",
     "MultibandBand",
+    "MusicGen",
+    "MusicStream",
     "Picture",
     "Plan",
     "Preset",

@@ -1,6 +1,6 @@
 import os
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,8 @@ __all__ = [
     "Analyzer",
     "CancelToken",
     "Chain",
+    "MusicGen",
+    "MusicStream",
     "Reader",
     "Writer",
     "__version__",
@@ -16,6 +18,7 @@ __all__ = [
     "analyze",
     "edit",
     "gain_matched",
+    "generate_with",
     "info",
     "normalize",
     "panic",
@@ -49,6 +52,8 @@ _Progress: TypeAlias = Callable[[str, float], object] | None
 _Path: TypeAlias = str | os.PathLike[str]
 _How: TypeAlias = tuple[str | None, str, str, int, str | None]
 
+_Codes: TypeAlias = NDArray[np.uint32]
+
 __version__: str
 
 @final
@@ -81,6 +86,34 @@ class Chain:
     ) -> _Samples: ...
 
 @final
+class MusicGen:
+    def __new__(
+        cls,
+        source: _Path,
+        device: str,
+        quantization: str | None,
+        threads: int,
+        progress: _Progress,
+        cancel: CancelToken | None,
+    ) -> MusicGen: ...
+    def info(self) -> str: ...
+    def generate(
+        self, wishes: Sequence[dict[str, Any]], progress: _Progress, cancel: CancelToken | None
+    ) -> list[_Samples]: ...
+    def stream(self, wish: dict[str, Any]) -> MusicStream: ...
+    def tokenize(self, prompt: str) -> list[int]: ...
+    def generate_codes(
+        self, wishes: Sequence[dict[str, Any]], progress: _Progress, cancel: CancelToken | None
+    ) -> list[_Codes]: ...
+    def decode_codes(self, codes: _Codes, progress: _Progress, cancel: CancelToken | None) -> _Samples: ...
+    def encode_audio(self, samples: _Array, sample_rate: int) -> _Codes: ...
+
+@final
+class MusicStream:
+    def next(self, progress: _Progress, cancel: CancelToken | None) -> _Samples | None: ...
+    def close(self) -> None: ...
+
+@final
 class Reader:
     def __new__(cls, path: _Path) -> Reader: ...
     def info(self) -> str: ...
@@ -103,6 +136,12 @@ def edit(
     numbers: Sequence[float],
     other: _Samples | None,
 ) -> _Samples: ...
+def generate_with(
+    function: Callable[[int], _Samples],
+    wishes: Sequence[dict[str, Any]],
+    progress: _Progress,
+    cancel: CancelToken | None,
+) -> list[_Samples]: ...
 def info(path: _Path) -> str: ...
 def normalize(kind: str, text: str) -> str: ...
 def panic(message: str, long: bool) -> None: ...
