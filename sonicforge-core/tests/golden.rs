@@ -37,7 +37,8 @@ fn golden_vectors() {
     let at_least: usize = std::fs::read_to_string(root.join("COUNT")).unwrap().trim().parse().unwrap();
     assert!(cases.len() >= at_least, "{} golden cases, but COUNT says {at_least}", cases.len());
     let mut failures = Vec::new();
-    let possible = |path: &&PathBuf| cfg!(feature = "generate") || !path.parent().is_some_and(|p| p.ends_with("generate"));
+    let possible =
+        |path: &&PathBuf| cfg!(feature = "generate") || !path.parent().is_some_and(|p| p.ends_with("generate"));
     for path in cases.iter().filter(possible) {
         let case: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap())
             .unwrap_or_else(|e| panic!("{} is not JSON: {e}", path.display()));

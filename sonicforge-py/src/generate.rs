@@ -183,8 +183,24 @@ impl MusicStream {
     }
 }
 
+/// Writes a folder's checkpoint into one GGUF file; the report as JSON.
+#[pyfunction]
+fn quantize(
+    py: Python<'_>,
+    folder: PathBuf,
+    path: PathBuf,
+    quantization: &str,
+    progress: Option<Py<PyAny>>,
+    cancel: Token<'_, '_>,
+) -> PyResult<String> {
+    enter_long(py, Watch::new(progress, cancel), |progress| {
+        json::write(&musicgen::quantize(folder, path, quantization.parse()?, progress)?)
+    })
+}
+
 /// Puts what is in this file into the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(quantize, m)?)?;
     m.add_class::<MusicGen>()?;
     m.add_class::<MusicStream>()
 }

@@ -2,6 +2,7 @@
 
 import math
 import os
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -96,6 +97,45 @@ def test_loading_with_bad_options(options, error, words):
         sf.MusicGen.load(CHECKPOINTS / "mono", **options)
 
 
+# One file from a folder
+
+
+def test_quantize(tmp_path):
+    path, seen = tmp_path / "mono.gguf", []
+    report = sf.quantize(CHECKPOINTS / "mono", path, progress=lambda *step: seen.append(step))
+    assert (report.precision, report.bytes_after) == ("q8_0", path.stat().st_size)
+    assert report.bytes_after < report.bytes_before
+    assert 0 < report.weights_quantized <= report.weights
+    assert 0 < report.relative_error < 0.02
+    assert all(precision == "f16" for _, precision in report.fallbacks)
+    assert sf.QuantizeReport.from_dict(report.to_dict()) == report
+    assert seen[-1] == ("quantize", 1.0)
+    model = sf.MusicGen.load(path, threads=1)
+    assert (model.info.precision, model.info.licence, model.info.tokenizer) == ("q8_0", report.licence, True)
+    from_folder = sf.MusicGen.load(CHECKPOINTS / "mono", quantization="q8_0", threads=1)
+    assert model.tokenize("fast drums") == from_folder.tokenize("fast drums")
+    sf.quantize(CHECKPOINTS / "mono", path, "f32")
+    exact = sf.MusicGen.load(path, quantization="f32", threads=1)
+    wanted = sf.MusicGen.load(CHECKPOINTS / "mono", quantization="f32", threads=1)
+    np.testing.assert_array_equal(
+        exact.generate_codes("fast drums", **SHORT), wanted.generate_codes("fast drums", **SHORT)
+    )
+
+
+def test_quantize_refuses_and_leaves_nothing_behind(tmp_path):
+    with pytest.raises(InvalidArgumentError, match="q4_0"):
+        sf.quantize(CHECKPOINTS / "mono", tmp_path / "a.gguf", "q4_0")
+    with pytest.raises(AudioFileNotFoundError):
+        sf.quantize(tmp_path / "nowhere", tmp_path / "a.gguf")
+    token = sf.CancelToken()
+    token.cancel()
+    with pytest.raises(CancelledError):
+        sf.quantize(CHECKPOINTS / "mono", tmp_path / "a.gguf", cancel=token)
+    with pytest.raises(MyOwnError):
+        sf.quantize(CHECKPOINTS / "mono", tmp_path / "a.gguf", progress=raise_once())
+    assert list(tmp_path.iterdir()) == []
+
+
 # Same seed, same audio
 
 
@@ -137,9 +177,7 @@ def test_a_whole_request_and_changes_to_it(mono):
 def test_several_threads_may_use_one_model(mono):
     expected = mono.generate("fast drums", **SHORT)
     results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(mono.generate("fast drums", **SHORT))) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: results.append(mono.generate("fast drums", **SHORT))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -453,6 +491,19 @@ def test_ctrl_c(call):
     assert min(delays) < 100 * max(1.0, os.getloadavg()[0] / os.cpu_count()), (
         f"milliseconds from the signal to KeyboardInterrupt: {delays}"
     )
+
+
+# The example
+
+
+def test_example(tmp_path, monkeypatch, capfd, mono):
+    out = tmp_path / "music.wav"
+    example = Path(__file__).parents[2] / "examples" / "python" / "generate.py"
+    monkeypatch.setattr(sys, "argv", ["generate.py", str(CHECKPOINTS / "stereo"), "fast drums", str(out), "0.5", "7"])
+    runpy.run_path(str(example), run_name="__main__")
+    assert "licence of the weights" in capfd.readouterr().out
+    info = sf.info(out)
+    assert (info.sample_rate, info.channels, info.frames) == (32_000, 2, 16_000)
 
 
 # Forks

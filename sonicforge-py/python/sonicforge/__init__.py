@@ -17,6 +17,8 @@ from ._generate import (
     ModelInfo,
     MusicGen,
     MusicStream,
+    QuantizeReport,
+    quantize,
 )
 from ._io import FileInfo, Picture, Reader, Tags, Writer, info, tags
 from ._master import (
@@ -84,6 +86,7 @@ __all__ = [
     "Plan",
     "Preset",
     "Processor",
+    "QuantizeReport",
     "Reader",
     "ReductionTimeline",
     "Report",
@@ -101,6 +104,7 @@ __all__ = [
     "master",
     "master_file",
     "plan",
+    "quantize",
     "show_versions",
     "tags",
     "testing",

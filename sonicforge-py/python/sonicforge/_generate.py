@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, Self, TypeAlias, Unpack
 
 from numpy.typing import ArrayLike
@@ -22,7 +22,16 @@ from ._request import codes as _codes
 from ._sonicforge import CancelToken
 from .exceptions import CancelledError, ModelError
 
-__all__ = ["CallableGenerator", "GenerationRequest", "Generator", "ModelInfo", "MusicGen", "MusicStream", "Precision"]
+__all__ = [
+    "CallableGenerator",
+    "GenerationRequest",
+    "Generator",
+    "ModelInfo",
+    "MusicGen",
+    "MusicStream",
+    "QuantizeReport",
+    "quantize",
+]
 
 Precision: TypeAlias = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q4_k"]
 AnyRequest: TypeAlias = GenerationRequest | Mapping[str, Any] | str | None
@@ -65,6 +74,46 @@ class ModelInfo(Record):
     """Bytes of them that one step reads."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuantizeReport(Record):
+    """What came of `quantize`."""
+
+    precision: str
+    """The precision asked for."""
+    licence: str
+    """Licence of the weights, which is that of the new file too; `unknown` where the folder does not say it."""
+    bytes_before: int
+    """Bytes of the safetensors files."""
+    bytes_after: int
+    """Bytes of the GGUF file."""
+    weights: int
+    """How many weights were written."""
+    weights_quantized: int
+    """How many of them in blocks of 8, 6 or 4 bits."""
+    relative_error: float
+    """The root of the mean squared error of those, relative to the root of their mean square."""
+    fallbacks: tuple[tuple[str, str], ...] = field(repr=False)
+    """Tensors whose rows the blocks of their precision do not divide, and what they were written in instead."""
+
+
+def quantize(
+    folder: StrPath,
+    path: StrPath,
+    quantization: Precision = "q8_0",
+    *,
+    progress: Progress = None,
+    cancel: CancelToken | None = None,
+) -> QuantizeReport:
+    """Writes the checkpoint in `folder` into one GGUF file with everything that is needed to run it.
+
+    `quantization` is one of `f32 f16 bf16 q8_0 q6_k q4_k`. The file appears whole or not at all; one that is there is
+    replaced. Needs memory for a few megabytes of weights at a time.
+    """
+    with listening(progress) as listener:
+        text = _sonicforge.quantize(folder, path, quantization, listener, cancel)
+    return QuantizeReport.from_dict(json.loads(text))
+
+
 class Generator(ABC):
     """Makes music from requests: `MusicGen`, or a function of the host's (`Generator.from_callable`)."""
 
@@ -83,10 +132,10 @@ class Generator(ABC):
     ) -> AudioBuffer:
         """Makes one piece.
 
-        `prompt` says what it should sound like (None: anything), or is a whole `GenerationRequest`. The options are
-        its fields: `token_ids=None, seconds=10.0, seed=0, temperature=None, top_k=None, top_p=None, guidance_scale=None,
-        continue_from=None, continue_codes=None, keep_prompt=True, melody=None`; ranges and units stand there. The same
-        request with the same seed gives the same audio.
+        `prompt` says what it should sound like (None: anything), or is a whole `GenerationRequest`. The options are its
+        fields, with ranges and units there: `token_ids=None, seconds=10.0, seed=0, temperature=None, top_k=None,
+        top_p=None, guidance_scale=None, continue_from=None, continue_codes=None, keep_prompt=True, melody=None`. The
+        same request with the same seed gives the same audio.
 
         `progress` hears of the stages `prompt`, `generate` and `decode` with the share that is done, 0 to 1.
         """
@@ -98,7 +147,8 @@ class Generator(ABC):
     ) -> list[AudioBuffer]:
         """Makes several pieces in one go: each is what it would be alone. Lengths, seeds and settings may differ.
 
-        A request is a `GenerationRequest`, a mapping with the names of its fields, or a prompt. `MusicGen` takes 1 to 64.
+        A request is a `GenerationRequest`, a mapping with the names of its fields, or a prompt. `MusicGen` takes 1 to
+        64.
         """
         if isinstance(requests, str | Mapping):
             raise TypeError(f"requests is a {type(requests).__name__}; expected a list of requests")
@@ -130,7 +180,10 @@ class Generator(ABC):
 
 
 class MusicGen(Generator):
-    """A MusicGen-family model: `model = MusicGen.load("musicgen-small")`. Published weights are not for commercial use."""
+    """A model of the MusicGen family: `model = MusicGen.load("musicgen-small")`.
+
+    Meta's published weights are not for commercial use; `model.info.licence` says what a checkpoint's own licence is.
+    """
 
     def __init__(self, native: _sonicforge.MusicGen) -> None:
         """`load` makes one."""
@@ -153,8 +206,8 @@ class MusicGen(Generator):
         `source` is a folder in the Hugging Face layout (`config.json`, `model.safetensors` or its shards,
         `tokenizer.json`, `generation_config.json`), or one GGUF file that `quantize` wrote.
 
-        `device` is `cpu`; in builds for them also `cuda`, `cuda:1`, `metal`. `quantization` is how the weights are kept,
-        `f32 f16 bf16 q8_0 q6_k q4_k`; None: a GGUF file as it is, a folder as q8_0 on a CPU and bf16 on a device.
+        `device` is `cpu`; in builds for them also `cuda`, `cuda:1`, `metal`. `quantization` is how the weights are
+        kept, `f32 f16 bf16 q8_0 q6_k q4_k`; None: a GGUF file as it is, a folder as q8_0 on a CPU and bf16 on a device.
         `threads` on a CPU, up to 256; 0: as many as the machine has, up to 8. The audio does not depend on it. A model
         with one thread works in forked processes too, one with more raises `ModelError` there.
         """
@@ -179,7 +232,10 @@ class MusicGen(Generator):
         cancel: CancelToken | None = None,
         **options: Unpack[GenerationOptions],
     ) -> Codes:
-        """As `generate`, but the codes instead of the audio, with those it went on from: `(codebooks, frames)` uint32."""
+        """As `generate`, but the codes instead of the audio: `(codebooks, frames)` uint32.
+
+        They begin with those it went on from.
+        """
         with listening(progress) as listener:
             return self._native.generate_codes([wish(_request(prompt, options))], listener, cancel)[0]
 
@@ -191,7 +247,10 @@ class MusicGen(Generator):
             return AudioBuffer(*self._native.decode_codes(_codes("codes", codes), listener, cancel))
 
     def encode_audio(self, audio: AudioBuffer) -> Codes:
-        """The codes of audio at the model's sample rate, `(codebooks, frames)` uint32; the last frame may reach past it."""
+        """The codes of audio at the model's sample rate: `(codebooks, frames)` uint32.
+
+        The last frame may reach past the end of the audio.
+        """
         given = sound("audio", audio)
         if given is None:
             raise TypeError("audio is None; expected an AudioBuffer")
@@ -216,8 +275,9 @@ class CallableGenerator(Generator):
 
     `function(request, report)` gets a `GenerationRequest` and gives an `AudioBuffer`. While it works it may call
     `report(fraction)` with the share that is done, 0 to 1: that is passed on as progress, and raises `CancelledError`
-    when the caller wants to stop. Requests are checked before it is called, what it returns must have at least one frame
-    and only finite samples (else `ModelError`), and what it raises comes out unchanged. It runs on the thread of the call.
+    when the caller wants to stop. Requests are checked before it is called, what it returns must have at least one
+    frame and only finite samples (else `ModelError`), and what it raises comes out unchanged. It runs on the thread of
+    the call.
     """
 
     def __init__(self, function: Host) -> None:

@@ -75,7 +75,9 @@ class GenerationRequest:
         if request is None or isinstance(request, str):
             return cls(request)
         if not isinstance(request, Mapping):
-            raise TypeError(f"a request is a {type(request).__name__}; expected a GenerationRequest, a mapping or a prompt")
+            raise TypeError(
+                f"a request is a {type(request).__name__}; expected a GenerationRequest, a mapping or a prompt"
+            )
         names = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(request) - set(names))
         if unknown:
@@ -109,7 +111,7 @@ def whole(name: str, value: object, most: int) -> int:
     """`value` as an int from 0 to `most`."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} is {value!r}; expected a whole number")
-    n = operator.index(value)  # type: ignore[arg-type]
+    n = operator.index(value)
     if not 0 <= n <= most:
         raise InvalidArgumentError(f"{name} is {n}; expected a whole number from 0 to {most}")
     return n
@@ -145,6 +147,6 @@ def codes(name: str, value: ArrayLike) -> Codes:
         raise InvalidArgumentError(f"{name} has shape {array.shape}; expected (codebooks, frames)")
     if array.dtype.kind not in "iu" and array.size:
         raise InvalidArgumentError(f"{name} is {array.dtype}; expected whole numbers such as uint32")
-    if array.size and not (0 <= array.min() and array.max() < 2**32):
+    if array.size and not (array.min() >= 0 and array.max() < 2**32):
         raise InvalidArgumentError(f"{name} goes from {array.min()} to {array.max()}; expected entries of a codebook")
     return np.ascontiguousarray(array, dtype=np.uint32)

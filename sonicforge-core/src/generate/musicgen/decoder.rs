@@ -28,6 +28,8 @@ pub(crate) struct Decoder {
     embeddings: Vec<Embedding>,
     /// Learned or stored positions of old checkpoints, `[positions][hidden]`.
     positions: Option<Vec<f32>>,
+    /// Of the sinusoids, in radians per position.
+    frequencies: Vec<f32>,
     /// From the text encoder's width to this one's.
     text_projection: Option<Linear>,
     layers: Vec<Layer>,
@@ -123,10 +125,14 @@ impl Decoder {
             Some(&[rows, columns]) if columns == h => Some(from.f32(&stored, &[rows, h])?),
             _ => None,
         };
+        // Rounded to f32 where the reference does, since the angles become large.
+        let step = -(10_000f64.ln() / (h as f64 / 2.0 - 1.0).floor().max(1.0)) as f32;
+        let frequencies = (0..h / 2).map(|i| f64::from(i as f32 * step).exp() as f32).collect();
         Ok(Self {
             compute: compute.clone(),
             embeddings,
             positions,
+            frequencies,
             text_projection,
             layers,
             norm: norm(&format!("{base}.layer_norm"))?,
@@ -201,13 +207,10 @@ impl Decoder {
             return;
         }
         let half = h / 2;
-        let step = 10_000f64.ln() / (half as f64 - 1.0);
-        for i in 0..half {
-            // Rounded to f32 where the reference does, since the angle is large.
-            let frequency = f64::from((i as f32) * (-step) as f32).exp() as f32;
-            let angle = f64::from(position as f32 * frequency);
-            sum[i] += angle.cos() as f32;
-            sum[half + i] += angle.sin() as f32;
+        for (i, frequency) in self.frequencies.iter().enumerate() {
+            let (sine, cosine) = f64::from(position as f32 * frequency).sin_cos();
+            sum[i] += cosine as f32;
+            sum[half + i] += sine as f32;
         }
     }
 

@@ -85,6 +85,7 @@ impl Model {
             precision,
             checkpoint,
         };
+        model.checkpoint.release();
         at(1.0)?;
         Ok(model)
     }
@@ -109,7 +110,8 @@ impl Model {
     }
 
     /// Encodes what the requests ask for; the text encoder sees all prompts at once.
-    pub fn condition(&self, requests: &[Request]) -> Result<Vec<Conditioning>> {
+    /// `check` may end it with an error.
+    pub fn condition(&self, requests: &[Request], check: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Conditioning>> {
         let mut ids: Vec<Option<Vec<u32>>> = Vec::with_capacity(requests.len());
         for request in requests {
             ids.push(match (&request.token_ids, &request.prompt) {
@@ -119,7 +121,7 @@ impl Model {
             });
         }
         let known: Vec<&[u32]> = ids.iter().flatten().map(Vec::as_slice).collect();
-        let mut states = if known.is_empty() { Vec::new() } else { self.text.encode(&known)? }.into_iter();
+        let mut states = if known.is_empty() { Vec::new() } else { self.text.encode_with(&known, check)? }.into_iter();
         let mut all = Vec::with_capacity(requests.len());
         for (request, ids) in requests.iter().zip(&ids) {
             let states = match ids {
@@ -193,7 +195,12 @@ impl Model {
     }
 
     /// Audio to codes, `[codebooks][frames]`; left and right take turns in a stereo model.
-    pub fn encode(&self, what: &str, audio: &AudioBuffer) -> Result<Vec<Vec<u32>>> {
+    pub fn encode(
+        &self,
+        what: &str,
+        audio: &AudioBuffer,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<Vec<u32>>> {
         self.check_rate(what, audio)?;
         if audio.frames() == 0 {
             return Err(Error::invalid(format!("{what} has no frames; expected at least one")));
@@ -205,7 +212,9 @@ impl Model {
         let fitted = if channels == 1 { audio.to_mono() } else { audio.to_stereo() };
         let mut codes = vec![Vec::new(); self.pattern_codebooks()];
         for channel in 0..channels {
-            for (book, of_channel) in self.codec.encode(fitted.channel(channel))?.into_iter().enumerate() {
+            for (book, of_channel) in
+                self.codec.encode_with(fitted.channel(channel), &mut |_| check())?.into_iter().enumerate()
+            {
                 codes[book * channels + channel] = of_channel;
             }
         }
