@@ -14,7 +14,6 @@ pub mod dsp;
 
 #[cfg(feature = "analyze")]
 pub mod analyze;
-#[cfg(feature = "generate")]
 pub mod generate;
 #[cfg(feature = "io")]
 pub mod io;

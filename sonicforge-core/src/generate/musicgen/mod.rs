@@ -1,22 +1,44 @@
-//! MusicGen on candle.
+//! MusicGen on candle: text becomes codes, codes become audio.
+//!
+//! Source: Copet et al., "Simple and controllable music generation", 2023 (the language model); Défossez et al., "High
+//! fidelity neural audio compression", 2022 (EnCodec); Raffel et al., 2020 (T5). Checkpoints are those of transformers'
+//! `MusicgenForConditionalGeneration` and `MusicgenMelodyForConditionalGeneration`. This is the only folder that knows
+//! candle.
 #![allow(dead_code)] // While the rooms are being furnished.
 
 mod blocks;
+mod cache;
 mod checkpoint;
 #[cfg(test)]
 mod checkpoint_tests;
+mod chroma;
 mod codec;
+mod compute;
 mod config;
 mod config_parser;
+mod decoder;
 mod folder;
 #[cfg(feature = "hub")]
 mod hub;
 mod kernels;
 mod licence;
+mod model;
+mod musicgen;
+mod ops;
+#[cfg(test)]
+mod parity;
 mod precision;
 mod quantize;
 mod safetensors;
+mod session;
 mod storage;
+mod stream;
+mod text_encoder;
 #[cfg(test)]
 mod tiny;
 mod tokenizer;
+mod weights;
+
+pub use musicgen::{DeviceKind, LoadOptions, ModelInfo, MusicGen};
+pub use precision::Precision;
+pub use stream::MusicStream;

@@ -6,12 +6,12 @@
 //! multiplication", 2008, without its splitting of k).
 
 use super::half_bits::HalfBits;
-use super::{Level, Pool, Shared};
+use super::{Level, Pool, Shared, over_tiles};
 
 /// Outputs per tile.
 const TILE: usize = 32;
 /// Most rows a kernel holds in registers.
-const ROWS: usize = 6;
+const ROWS: usize = 12;
 
 /// A weight matrix of floats, packed.
 pub(crate) struct Dense<W> {
@@ -83,34 +83,21 @@ impl<W: Element> Dense<W> {
             y.len()
         );
         assert!(bias.is_none_or(|b| b.len() == self.n));
-        let tiles = self.n.div_ceil(TILE);
-        // Pieces: tiles, and for tall inputs also stretches of rows, about four per thread.
-        let wanted = if pool.threads() == 1 { 1 } else { pool.threads() * 4 };
-        let stretches = wanted.div_ceil(tiles).min(m.div_ceil(16 * ROWS)).max(1);
-        let rows = m.div_ceil(stretches).next_multiple_of(ROWS);
-        let stretches = m.div_ceil(rows);
-        let groups = tiles.min(wanted);
-        let out = Shared(y.as_mut_ptr());
-        pool.each(groups * stretches, |part| {
-            let (group, stretch) = (part % groups, part / groups);
-            let to = m.min((stretch + 1) * rows);
-            for tile in tiles * group / groups..tiles * (group + 1) / groups {
-                let weights = &self.tiles[tile * self.k * TILE..][..self.k * TILE];
-                let lanes = TILE.min(self.n - tile * TILE);
-                let mut start = [0.0; TILE];
-                if let Some(bias) = bias {
-                    start[..lanes].copy_from_slice(&bias[tile * TILE..][..lanes]);
-                }
-                let mut row = stretch * rows;
-                while row < to {
-                    let count = ROWS.min(to - row);
-                    // SAFETY: the asserts above cover rows `row..row + count` of x and y; each part writes lanes of its
-                    // own tile and rows of its own stretch.
-                    unsafe {
-                        let y = out.at(row * ldy + tile * TILE);
-                        W::tile(self.level, weights, &start, x.as_ptr().add(row * ldx), ldx, count, y, ldy, lanes);
-                    }
-                    row += count;
+        let out = Shared::new(y);
+        over_tiles(pool, self.n.div_ceil(TILE), m, ROWS, |tile, from, to| {
+            let weights = &self.tiles[tile * self.k * TILE..][..self.k * TILE];
+            let lanes = TILE.min(self.n - tile * TILE);
+            let mut start = [0.0; TILE];
+            if let Some(bias) = bias {
+                start[..lanes].copy_from_slice(&bias[tile * TILE..][..lanes]);
+            }
+            for row in (from..to).step_by(ROWS) {
+                let count = ROWS.min(to - row);
+                // SAFETY: the asserts above cover rows `row..row + count` of x and y; each call writes lanes of its own
+                // tile and rows of its own stretch.
+                unsafe {
+                    let y = out.at(row * ldy + tile * TILE);
+                    W::tile(self.level, weights, &start, x.as_ptr().add(row * ldx), ldx, count, y, ldy, lanes);
                 }
             }
         });
@@ -138,7 +125,7 @@ pub(crate) trait Element: HalfBits {
     );
 }
 
-/// The same loop for 1 to 6 rows, so that the compiler keeps the sums in registers.
+/// The same loop for 1 to 12 rows, so that the compiler keeps the sums in registers.
 macro_rules! by_rows {
     ($kernel:ident, $rows:expr, ($($arg:expr),*)) => {
         match $rows {
@@ -147,7 +134,13 @@ macro_rules! by_rows {
             3 => $kernel::<3>($($arg),*),
             4 => $kernel::<4>($($arg),*),
             5 => $kernel::<5>($($arg),*),
-            _ => $kernel::<6>($($arg),*),
+            6 => $kernel::<6>($($arg),*),
+            7 => $kernel::<7>($($arg),*),
+            8 => $kernel::<8>($($arg),*),
+            9 => $kernel::<9>($($arg),*),
+            10 => $kernel::<10>($($arg),*),
+            11 => $kernel::<11>($($arg),*),
+            _ => $kernel::<12>($($arg),*),
         }
     };
 }

@@ -5,13 +5,19 @@
 //! Every kernel has three forms: AVX-512 (with VNNI for bytes), AVX2 with FMA, and plain Rust. [`Level::detect`] picks one
 //! per process, so results are reproducible on one instruction set.
 
+mod attention;
 mod dense;
+mod elementwise;
 mod half_bits;
 mod pool;
+mod quantized;
 
+pub(crate) use attention::{Attend, CacheElement, padded, write_cache};
 pub(crate) use dense::{Dense, PackedF32};
+pub(crate) use elementwise::{activate, exp, layer_norm, rms_norm, softmax};
 pub(crate) use half_bits::HalfBits;
 pub(crate) use pool::Pool;
+pub(crate) use quantized::{PackedQ4K, PackedQ8_0, QuantizedRows};
 
 use std::sync::OnceLock;
 
@@ -55,15 +61,38 @@ impl Level {
     }
 }
 
+/// Shares a product of `m` rows and `tiles` tiles of outputs among the threads: `work(tile, from, to)` does rows `from..to`
+/// of one tile. There are about four pieces per thread: tiles, and for tall inputs stretches of rows, cut at multiples of
+/// `step`.
+fn over_tiles(pool: &Pool, tiles: usize, m: usize, step: usize, work: impl Fn(usize, usize, usize) + Sync + Send) {
+    let wanted = if pool.threads() == 1 { 1 } else { pool.threads() * 4 };
+    let stretches = wanted.div_ceil(tiles).min(m.div_ceil(16 * step)).max(1);
+    let rows = m.div_ceil(stretches).next_multiple_of(step);
+    let stretches = m.div_ceil(rows);
+    let groups = tiles.min(wanted);
+    pool.each(groups * stretches, |part| {
+        let (group, stretch) = (part % groups, part / groups);
+        for tile in tiles * group / groups..tiles * (group + 1) / groups {
+            work(tile, stretch * rows, m.min((stretch + 1) * rows));
+        }
+    });
+}
+
 /// A pointer that several threads write through, each to its own part.
 #[derive(Clone, Copy)]
-struct Shared(*mut f32);
+pub(crate) struct Shared(*mut f32);
 // SAFETY: every user writes to a part of its own, as said where it is used.
 unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn at(self, offset: usize) -> *mut f32 {
+    /// Shares this slice. The borrow ends at once: who writes later keeps the slice alive and stays inside it.
+    pub fn new(slice: &mut [f32]) -> Self {
+        Self(slice.as_mut_ptr())
+    }
+
+    /// The place `offset` values on.
+    pub fn at(self, offset: usize) -> *mut f32 {
         // SAFETY: callers stay inside the slice that the pointer was made from.
         unsafe { self.0.add(offset) }
     }
