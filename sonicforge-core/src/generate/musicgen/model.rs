@@ -4,18 +4,20 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::checkpoint::{Blocks, Checkpoint};
+use super::checkpoint::Checkpoint;
 use super::chroma;
 use super::codec::Codec;
 use super::compute::{Compute, failed, values};
 use super::decoder::{Decoder, Prompts};
 use super::precision::Precision;
+use super::storage::Dtype;
 use super::text_encoder::TextEncoder;
 use super::weights::Linear;
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result};
 use crate::generate::Request;
 use crate::generate::delay_pattern::DelayPattern;
+use crate::progress::{Progress, Step, check};
 
 /// A loaded checkpoint.
 pub(crate) struct Model {
@@ -41,10 +43,20 @@ pub(crate) struct Conditioning {
 }
 
 impl Model {
-    pub fn load(path: &Path, compute: Compute, precision: Option<Precision>) -> Result<Self> {
+    pub fn load(
+        path: &Path,
+        compute: Compute,
+        precision: Option<Precision>,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        /// Share of the loading that the text encoder takes, and where the decoder ends.
+        const TEXT: f64 = 0.2;
+        const DECODER: f64 = 0.9;
+        let mut at = |fraction: f64| check(progress, "loading", Step::new("load", fraction));
+        at(0.0)?;
         let checkpoint = Checkpoint::open(path)?;
         // Quantized files stay what they are; a folder of floats becomes 8 bits on a CPU.
-        let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint)) {
+        let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint, path)) {
             (_, Some(own)) => own,
             (Device::Cpu, None) => Precision::Q8_0,
             (_, None) if compute.dtype == DType::F16 => Precision::F16,
@@ -61,9 +73,12 @@ impl Model {
             }
             _ => None,
         };
+        let text = TextEncoder::load(&compute, &checkpoint, precision, &mut |part| at(TEXT * part))?;
+        let decoder = Decoder::load(&compute, &checkpoint, precision, &mut |part| at(TEXT + (DECODER - TEXT) * part))?;
+        at(DECODER)?;
         let model = Self {
-            text: TextEncoder::load(&compute, &checkpoint, precision)?,
-            decoder: Decoder::load(&compute, &checkpoint, precision)?,
+            text,
+            decoder,
             codec: Codec::load(&checkpoint, "audio_encoder.", &compute.device, compute.pool.clone(), compute.portable)?,
             pattern: DelayPattern::new(config.decoder.codebooks, config.decoder.audio_channels),
             chroma_projection,
@@ -72,6 +87,7 @@ impl Model {
             checkpoint,
         };
         model.checkpoint.release();
+        at(1.0)?;
         Ok(model)
     }
 
@@ -272,14 +288,12 @@ impl Model {
     }
 }
 
-/// What the file keeps its matrices in, when that is blocks.
-fn own_precision(checkpoint: &Checkpoint) -> Option<Precision> {
-    let config = &checkpoint.config().decoder;
-    let shape = [config.ffn_dim, config.hidden_size];
-    match checkpoint.blocks("decoder.model.decoder.layers.0.fc1.weight", &shape).ok()? {
-        Blocks::F32(_) => None,
-        Blocks::Q8_0(_) => Some(Precision::Q8_0),
-        Blocks::Q4K(_) => Some(Precision::Q4K),
-        Blocks::Q6K(_) => Some(Precision::Q6K),
+/// What a file of one's own choosing keeps its matrices in; a folder of floats chooses nothing.
+fn own_precision(checkpoint: &Checkpoint, path: &Path) -> Option<Precision> {
+    let name = "decoder.model.decoder.layers.0.fc1.weight";
+    let (_, entry) = checkpoint.entries().into_iter().find(|(n, _)| *n == name)?;
+    match entry.dtype {
+        Dtype::Weights(precision) if !path.is_dir() => Some(precision),
+        _ => None,
     }
 }
