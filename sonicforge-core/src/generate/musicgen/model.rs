@@ -4,12 +4,13 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::checkpoint::{Blocks, Checkpoint};
+use super::checkpoint::Checkpoint;
 use super::chroma;
 use super::codec::Codec;
 use super::compute::{Compute, failed, values};
 use super::decoder::{Decoder, Prompts};
 use super::precision::Precision;
+use super::storage::Dtype;
 use super::text_encoder::TextEncoder;
 use super::weights::Linear;
 use crate::audio::AudioBuffer;
@@ -44,7 +45,7 @@ impl Model {
     pub fn load(path: &Path, compute: Compute, precision: Option<Precision>) -> Result<Self> {
         let checkpoint = Checkpoint::open(path)?;
         // Quantized files stay what they are; a folder of floats becomes 8 bits on a CPU.
-        let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint)) {
+        let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint, path)) {
             (_, Some(own)) => own,
             (Device::Cpu, None) => Precision::Q8_0,
             (_, None) if compute.dtype == DType::F16 => Precision::F16,
@@ -272,14 +273,12 @@ impl Model {
     }
 }
 
-/// What the file keeps its matrices in, when that is blocks.
-fn own_precision(checkpoint: &Checkpoint) -> Option<Precision> {
-    let config = &checkpoint.config().decoder;
-    let shape = [config.ffn_dim, config.hidden_size];
-    match checkpoint.blocks("decoder.model.decoder.layers.0.fc1.weight", &shape).ok()? {
-        Blocks::F32(_) => None,
-        Blocks::Q8_0(_) => Some(Precision::Q8_0),
-        Blocks::Q4K(_) => Some(Precision::Q4K),
-        Blocks::Q6K(_) => Some(Precision::Q6K),
+/// What a file of one's own choosing keeps its matrices in; a folder of floats chooses nothing.
+fn own_precision(checkpoint: &Checkpoint, path: &Path) -> Option<Precision> {
+    let name = "decoder.model.decoder.layers.0.fc1.weight";
+    let (_, entry) = checkpoint.entries().into_iter().find(|(n, _)| *n == name)?;
+    match entry.dtype {
+        Dtype::Weights(precision) if !path.is_dir() => Some(precision),
+        _ => None,
     }
 }
