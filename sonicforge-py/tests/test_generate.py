@@ -313,6 +313,7 @@ def test_token_ids_instead_of_a_prompt(mono):
         (np.full((4, 5), 512), "512"),
         (np.full((4, 5), -1), "-1"),
         (np.zeros(5, np.uint32), "shape"),
+        ([[1], [2], [3], [4, 5]], "several lengths"),
         (np.zeros((4, 5), np.float32), "float32"),
     ],
 )
@@ -332,6 +333,7 @@ def test_bad_codes(mono, bad, words):
         ({"prompt": ""}, "empty"),
         ({"prompt": " \n"}, "empty"),
         ({"prompt": "piano " * 10_000}, "prompt"),
+        ({"prompt": "\ud800"}, "surrogate"),
         ({"seconds": 0}, "seconds is 0"),
         ({"seconds": -1}, "seconds is -1"),
         ({"seconds": math.nan}, "seconds is NaN"),
@@ -376,6 +378,7 @@ def test_bad_requests(mono, options, words):
         ({"prompt": b"drums"}, "bytes"),
         ({"seconds": "10"}, "seconds"),
         ({"seed": 1.5}, "seed"),
+        ({"prompt": None, "token_ids": 5}, "token_ids is 5"),
         ({"top_k": True}, "top_k"),
         ({"continue_from": np.zeros(10)}, "AudioBuffer"),
     ],

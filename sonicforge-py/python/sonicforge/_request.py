@@ -90,7 +90,11 @@ def wish(request: GenerationRequest) -> dict[str, Any]:
     prompt = request.prompt
     if not isinstance(prompt, str | None):
         raise TypeError(f"the prompt is a {type(prompt).__name__}; expected a str, or None for music without one")
+    if prompt is not None and any("\ud800" <= letter <= "\udfff" for letter in prompt):
+        raise InvalidArgumentError("the prompt has half of a surrogate pair; expected text that UTF-8 can hold")
     ids = request.token_ids
+    if ids is not None and not isinstance(ids, Sequence | np.ndarray):
+        raise TypeError(f"token_ids is {ids!r}; expected a sequence of whole numbers")
     return {
         "prompt": prompt,
         "token_ids": None if ids is None else [whole("token_ids", token, 2**32 - 1) for token in ids],
@@ -142,7 +146,10 @@ def sound(name: str, audio: AudioBuffer | None) -> tuple[Samples, int] | None:
 
 def codes(name: str, value: ArrayLike) -> Codes:
     """`value` as `(codebooks, frames)` uint32."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{name} has codebooks of several lengths; expected (codebooks, frames)") from error
     if array.ndim != 2:
         raise InvalidArgumentError(f"{name} has shape {array.shape}; expected (codebooks, frames)")
     if array.dtype.kind not in "iu" and array.size:
