@@ -183,6 +183,7 @@ impl Checkpoint {
             |what: String| Error::Model(format!("{}: the tensor {:?} {what}", self.file_of(entry), entry.name));
         let values = to_f32(self.bytes(entry), &entry.dtype)
             .ok_or_else(|| refuse(format!("is of type {}; expected f32, f16, bf16 or f64", entry.dtype)))?;
+        self.0.files[entry.file].1.release(entry.place.clone());
         match not_finite(&values) {
             None => Ok(values),
             Some(at) => Err(refuse(format!("holds {} at index {at}; the weights are damaged", values[at]))),
@@ -211,6 +212,11 @@ impl Checkpoint {
                 entry.name
             ))),
         }
+    }
+
+    /// Gives back the memory of the files, whose weights were copied; what is read again comes from the files.
+    pub fn release(&self) {
+        self.0.files.iter().for_each(|(_, bytes)| bytes.release(0..bytes.len()));
     }
 
     /// Every tensor under its canonical name, in the order of names.

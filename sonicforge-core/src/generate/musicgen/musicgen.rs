@@ -16,7 +16,7 @@ use super::stream::MusicStream;
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result};
 use crate::generate::{Generator, Request};
-use crate::progress::{Progress, Step, check};
+use crate::progress::{NoProgress, Progress, Step, check};
 
 /// Most songs in one batch.
 const LARGEST_BATCH: usize = 64;
@@ -168,15 +168,14 @@ impl MusicGen {
     /// # Errors
     /// As [`MusicGen::generate`]; a message says which request it is about.
     pub fn generate_batch(&self, requests: &[Request], progress: &mut dyn Progress) -> Result<Vec<AudioBuffer>> {
-        let known = self.known(requests)?;
+        let known = self.known(requests, progress)?;
         let before: Vec<usize> = known.iter().map(|k| k[0].len()).collect();
         let codes = self.run(requests, known, &mut |step: Step| {
             progress.report(Step::new(step.stage, step.fraction * MODEL_SHARE))
         })?;
         let mut made = Vec::with_capacity(codes.len());
         for (i, codes) in codes.iter().enumerate() {
-            let (count, request) = (codes.len(), &requests[i]);
-            let _ = count;
+            let request = &requests[i];
             let mut part = |step: Step| {
                 let done = (i as f64 + step.fraction) / requests.len() as f64;
                 progress.report(Step::new(step.stage, MODEL_SHARE + (1.0 - MODEL_SHARE) * done))
@@ -193,10 +192,10 @@ impl MusicGen {
     /// # Errors
     /// As [`MusicGen::generate`]; those of making it come from the stream.
     pub fn stream(&self, request: &Request) -> Result<MusicStream> {
-        let mut known = self.known(std::slice::from_ref(request))?;
+        let requests = std::slice::from_ref(request);
+        let known = self.known(requests, &mut NoProgress)?;
         let before = known[0][0].len();
-        let known = vec![std::mem::take(&mut known[0])];
-        let session = Session::new(self.model.clone(), std::slice::from_ref(request), known)?;
+        let session = Session::new(self.model.clone(), requests, known, &mut || Ok(()))?;
         MusicStream::new(self.model.clone(), session, if request.keep_prompt { 0 } else { before })
     }
 
@@ -214,8 +213,30 @@ impl MusicGen {
     /// # Errors
     /// As [`MusicGen::generate_batch`].
     pub fn generate_codes(&self, requests: &[Request], progress: &mut dyn Progress) -> Result<Vec<Vec<Vec<u32>>>> {
-        let known = self.known(requests)?;
+        let known = self.known(requests, progress)?;
         self.run(requests, known, progress)
+    }
+
+    /// How the model sees codes that are given: the logits that each of them would have been drawn from,
+    /// `[codebooks][frames][codebook_size]` in one row. The request says the prompt, the melody and, if guidance is wanted,
+    /// its scale; everything else in it is not looked at.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for codes that do not fit the model or one window.
+    pub fn logits(&self, request: &Request, codes: &[Vec<u32>]) -> Result<Vec<f32>> {
+        self.model.compute.pool.check()?;
+        let request = Request {
+            continue_from: None,
+            continue_codes: Some(codes.to_vec()),
+            seconds: 1.0,
+            guidance_scale: Some(request.guidance_scale.unwrap_or(1.0)),
+            ..request.clone()
+        };
+        request.validate()?;
+        self.model.check_codes("codes", codes)?;
+        let requests = std::slice::from_ref(&request);
+        let mut session = Session::new(self.model.clone(), requests, vec![codes.to_vec()], &mut || Ok(()))?;
+        session.score(&mut || Ok(()))
     }
 
     /// Audio of codes, `[codebooks][frames]`.
@@ -233,11 +254,11 @@ impl MusicGen {
     /// [`Error::InvalidArgument`] for another sample rate, more than two channels or samples that are not finite.
     pub fn encode_audio(&self, audio: &AudioBuffer) -> Result<Vec<Vec<u32>>> {
         self.model.compute.pool.check()?;
-        self.model.encode("the audio", audio)
+        self.model.encode("the audio", audio, &mut || Ok(()))
     }
 
     /// Checks the requests; the codes each goes on from.
-    fn known(&self, requests: &[Request]) -> Result<Vec<Vec<Vec<u32>>>> {
+    fn known(&self, requests: &[Request], progress: &mut dyn Progress) -> Result<Vec<Vec<Vec<u32>>>> {
         self.model.compute.pool.check()?;
         if requests.is_empty() || requests.len() > LARGEST_BATCH {
             return Err(Error::invalid(format!(
@@ -247,7 +268,7 @@ impl MusicGen {
         }
         let mut known = Vec::with_capacity(requests.len());
         for (i, request) in requests.iter().enumerate() {
-            let codes = self.known_of(request).map_err(|e| match e {
+            let codes = self.known_of(request, progress).map_err(|e| match e {
                 Error::InvalidArgument(message) if requests.len() > 1 => {
                     Error::InvalidArgument(format!("request {i}: {message}"))
                 }
@@ -258,14 +279,17 @@ impl MusicGen {
         Ok(known)
     }
 
-    fn known_of(&self, request: &Request) -> Result<Vec<Vec<u32>>> {
+    fn known_of(&self, request: &Request, progress: &mut dyn Progress) -> Result<Vec<Vec<u32>>> {
         request.validate()?;
         if let Some(codes) = &request.continue_codes {
             self.model.check_codes("continue_codes", codes)?;
             return Ok(codes.clone());
         }
         match &request.continue_from {
-            Some(audio) => self.model.encode("continue_from", audio),
+            Some(audio) => {
+                let mut go_on = || check(progress, "generating", Step::new("prompt", 0.0));
+                self.model.encode("continue_from", audio, &mut go_on)
+            }
             None => Ok(vec![Vec::new(); self.info.codebooks]),
         }
     }
@@ -276,8 +300,8 @@ impl MusicGen {
         known: Vec<Vec<Vec<u32>>>,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<Vec<u32>>>> {
-        check(progress, "generating", Step::new("prompt", 0.0))?;
-        let mut session = Session::new(self.model.clone(), requests, known)?;
+        let mut go_on = || check(progress, "generating", Step::new("prompt", 0.0));
+        let mut session = Session::new(self.model.clone(), requests, known, &mut go_on)?;
         while !session.finished() {
             check(progress, "generating", Step::new("generate", session.fraction()))?;
             session.step()?;

@@ -87,6 +87,11 @@ impl TextEncoder {
     /// # Errors
     /// [`Error::InvalidArgument`] for a prompt without tokens or a token the model does not have.
     pub fn encode(&self, prompts: &[&[u32]]) -> Result<Vec<Tensor>> {
+        self.encode_with(prompts, &mut || Ok(()))
+    }
+
+    /// The same; `check` is called before every layer and may end it with an error.
+    pub fn encode_with(&self, prompts: &[&[u32]], check: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Tensor>> {
         let d = self.config.d_model;
         let total: usize = prompts.iter().map(|p| p.len()).sum();
         let mut x = vec![0.0; total * d];
@@ -107,6 +112,7 @@ impl TextEncoder {
         let biases: Vec<Vec<f32>> = prompts.iter().map(|p| self.bias(p.len())).collect();
         let mut x = compute.tensor(x, &[1, total, d])?;
         for layer in &self.layers {
+            check()?;
             let qkv = layer.qkv.forward(&layer.attention_norm.forward(&x)?)?;
             let seen = self.attend(&qkv, prompts, &biases)?;
             x = ops::add(compute, &x, &layer.out.forward(&seen)?)?;

@@ -227,12 +227,21 @@ impl Codec {
 
     /// Samples (1.0 is full scale) to codes, `[codebook][⌈samples / hop⌉]`.
     pub fn encode(&self, samples: &[f32]) -> Result<Vec<Vec<u32>>> {
-        let latents = self.latents(samples)?;
+        self.encode_with(samples, &mut |_| Ok(()))
+    }
+
+    /// The same; `check` hears the share that is done at least once per half second of audio and may end it with an error.
+    pub fn encode_with(&self, samples: &[f32], check: &mut dyn FnMut(f64) -> Result<()>) -> Result<Vec<Vec<u32>>> {
+        let latents = self.latents_with(samples, check)?;
         Ok(self.quantizer.encode(self.place.pool(), &latents))
     }
 
     /// What the encoder makes of samples, `[⌈samples / hop⌉][hidden_size]`.
     pub fn latents(&self, samples: &[f32]) -> Result<Vec<f32>> {
+        self.latents_with(samples, &mut |_| Ok(()))
+    }
+
+    fn latents_with(&self, samples: &[f32], check: &mut dyn FnMut(f64) -> Result<()>) -> Result<Vec<f32>> {
         self.place.pool().check()?;
         if let Some(at) = samples.iter().position(|x| !x.is_finite()) {
             return Err(Error::invalid(format!("sample {at} is {}; only finite samples can be encoded", samples[at])));
@@ -248,16 +257,13 @@ impl Codec {
             }
         };
         let mut out = [Vec::new()];
-        match encoder.start(1) {
-            AnyChain::Cpu(mut chain) => {
-                chain.push(&[samples], &mut out);
-                chain.finish(&mut out);
-            }
-            AnyChain::Device(mut chain) => {
-                chain.push(&[samples.to_vec()], &mut out)?;
-                chain.finish(&mut out)?;
-            }
+        let mut chain = encoder.start(1);
+        let piece = (self.config.sample_rate as usize / 2).max(1);
+        for (i, piece_of) in samples.chunks(piece).enumerate() {
+            check((i * piece) as f64 / samples.len() as f64)?;
+            chain.push(&[piece_of], &mut out)?;
         }
+        chain.finish(&mut out)?;
         let [latents] = out;
         Ok(latents)
     }

@@ -411,4 +411,20 @@ fn speed_of_the_full_size() {
     let samples = noise(1, 320_000);
     codec.latents(&samples[..640]).unwrap();
     measure("encode 10 s", 10.0, &|| drop(codec.encode(&samples).unwrap()));
+    // What the work itself takes, weights apart.
+    let megabytes = |key: &str| -> f64 {
+        let status = std::fs::read_to_string("/proc/self/status").expect("a Linux kernel");
+        let line = status.lines().find(|line| line.starts_with(key)).expect("a line of this key");
+        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).expect("kilobytes") / 1e3
+    };
+    let peak = |what: &str, work: &dyn Fn()| {
+        let before = megabytes("VmRSS:");
+        std::fs::write("/proc/self/clear_refs", "5").expect("one's own peak can be forgotten");
+        work();
+        println!("{what}: {:.0} MB above the {before:.0} MB before it", megabytes("VmHWM:") - before);
+    };
+    let thirty = codes(&config, 2, 1500);
+    peak("decode 30 s", &|| drop(codec.decode(&thirty).unwrap()));
+    let samples = noise(1, 960_000);
+    peak("encode 30 s", &|| drop(codec.encode(&samples).unwrap()));
 }
