@@ -23,7 +23,9 @@ mod decoder;
 mod folder;
 mod gguf;
 #[cfg(feature = "hub")]
-mod hub;
+pub mod hub;
+#[cfg(all(test, feature = "hub"))]
+mod hub_tests;
 mod kernels;
 mod licence;
 mod model;
