@@ -13,7 +13,7 @@ mod mp4;
 mod rf64;
 mod tags;
 mod wav;
-mod writer;
+pub(crate) mod writer;
 
 pub use decode::{FileInfo, Reader, info, read, read_bytes, read_bytes_with, read_with};
 pub use tags::{Picture, Tags, tags};

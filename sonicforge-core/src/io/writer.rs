@@ -225,20 +225,7 @@ impl Writer {
             Some(container) => container,
             None => Container::for_path(path)?,
         };
-        let target = resolve(path)?;
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".sonicforge-").suffix(".part");
-        #[cfg(unix)]
-        {
-            // The default of a new file (what the umask leaves of rw-rw-rw-), not the 0600 of a secret.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder).map_err(|e| Error::io("cannot write", path, unwrap_path(e)))?;
+        let (file, target) = begin(path)?;
         let sink = BufWriter::with_capacity(1 << 16, file);
         let pipeline =
             Pipeline::new(sink, container, sample_rate, channels, options).map_err(|e| name_path(e, &target))?;
@@ -264,16 +251,40 @@ impl Writer {
         }
         let sink = pipeline.finish().map_err(|e| name_path(e, &target))?;
         let file = sink.into_inner().map_err(|e| Error::io("cannot write", &target, e.into_error()))?;
-        file.as_file().sync_all().map_err(|e| Error::io("cannot write", &target, e))?;
-        file.persist(&target).map_err(|e| Error::io("cannot rename to", &target, e.error))?;
-        // The new name itself survives a power cut only when the folder is synced too; not every system can, so the best is
-        // tried.
-        #[cfg(unix)]
-        if let Some(folder) = target.parent().and_then(|f| fs::File::open(f).ok()) {
-            let _ = folder.sync_all();
-        }
-        Ok(())
+        keep(file, &target)
     }
+}
+
+/// A file without a name yet, in the folder of the one that it will become, and the path of that one.
+pub(crate) fn begin(path: &Path) -> Result<(NamedTempFile, PathBuf)> {
+    let target = resolve(path)?;
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".sonicforge-").suffix(".part");
+    #[cfg(unix)]
+    {
+        // The default of a new file (what the umask leaves of rw-rw-rw-), not the 0600 of a secret.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let file = builder.tempfile_in(folder).map_err(|e| Error::io("cannot write", path, unwrap_path(e)))?;
+    Ok((file, target))
+}
+
+/// Syncs a complete file and gives it its name.
+pub(crate) fn keep(file: NamedTempFile, target: &Path) -> Result<()> {
+    file.as_file().sync_all().map_err(|e| Error::io("cannot write", target, e))?;
+    file.persist(target).map_err(|e| Error::io("cannot rename to", target, e.error))?;
+    // The new name itself survives a power cut only when the folder is synced too; not every system can, so the best is
+    // tried.
+    #[cfg(unix)]
+    if let Some(folder) = target.parent().and_then(|f| fs::File::open(f).ok()) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
 }
 
 /// Where the file will lie: behind a symbolic link, so that the link survives.

@@ -8,10 +8,11 @@
 //! - Q6_K, 210 bytes for 256: 128 bytes of low halves, 64 of high pairs, 16 scales (i8), d (f16);
 //!   x = d·scale·(q − 32), q from 0 to 63, scale for every 16 weights.
 
-use candle_core::quantized::k_quants::{BlockQ4K, BlockQ6K, GgmlType};
+use candle_core::quantized::k_quants::{BlockQ6K, GgmlType};
 use half::{bf16, f16};
 
 use super::precision::Precision;
+use super::{q4_k, storage};
 use crate::error::{Error, Result};
 
 /// `values`, rows of `k`, as this precision keeps them: the floats little-endian, the blocks row by row. Serial: the
@@ -26,22 +27,31 @@ pub(crate) fn quantize_blocks(precision: Precision, values: &[f32], k: usize) ->
             precision.block()
         )));
     };
+    // The worst of the values that could not be kept.
+    let refuse = |at: usize, values: &mut dyn Iterator<Item = f32>| {
+        let worst = values.fold(0f32, |worst, x| if x.abs() <= worst { worst } else { x.abs() });
+        Error::Model(format!("row {} holds {worst:e}, which {precision} cannot keep", at / k))
+    };
+    let too_large = || match precision {
+        // Candle's search squares the weights, and what overflows there ends as zeros.
+        Precision::Q6K => values.iter().position(|x| x.abs() >= 1e8),
+        _ => None,
+    };
+    if let Some(at) = storage::not_finite(values).or_else(too_large) {
+        return Err(refuse(at, &mut values[at..=at].iter().copied()));
+    }
     let mut bytes = Vec::with_capacity(size);
     match precision {
         Precision::F32 => bytes.extend(values.iter().flat_map(|x| x.to_le_bytes())),
         Precision::F16 => bytes.extend(values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes())),
         Precision::Bf16 => bytes.extend(values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes())),
-        Precision::Q8_0 => values.as_chunks::<32>().0.iter().for_each(|x| bytes.extend(q8_0(x))),
-        Precision::Q4K => through_candle::<BlockQ4K>(values, &mut bytes),
+        Precision::Q8_0 => values.as_chunks::<32>().0.iter().for_each(|x| bytes.extend(to_q8_0(x))),
+        Precision::Q4K => values.as_chunks().0.iter().for_each(|x| bytes.extend(q4_k::q4_k(x))),
         Precision::Q6K => through_candle::<BlockQ6K>(values, &mut bytes),
     }
     match not_finite(precision, &bytes) {
         None => Ok(bytes),
-        Some(at) => {
-            let end = (at + precision.block()).min(values.len());
-            let worst = values[at..end].iter().fold(0f32, |worst, x| if x.abs() <= worst { worst } else { x.abs() });
-            Err(Error::Model(format!("row {} holds {worst:e}, which {precision} cannot keep", at / k)))
-        }
+        Some(at) => Err(refuse(at, &mut values[at..at + precision.block()].iter().copied())),
     }
 }
 
@@ -56,8 +66,8 @@ pub(crate) fn dequantize_blocks(precision: Precision, bytes: &[u8]) -> Vec<f32> 
             let d = half(block, 0);
             values.extend(block[2..].iter().map(|q| d * f32::from(*q as i8)));
         }),
-        Precision::Q4K => bytes.as_chunks().0.iter().for_each(|block| q4_k(block, &mut values)),
-        Precision::Q6K => bytes.as_chunks().0.iter().for_each(|block| q6_k(block, &mut values)),
+        Precision::Q4K => bytes.as_chunks().0.iter().for_each(|block| from_q4_k(block, &mut values)),
+        Precision::Q6K => bytes.as_chunks().0.iter().for_each(|block| from_q6_k(block, &mut values)),
     }
     values
 }
@@ -80,7 +90,7 @@ fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-fn q8_0(x: &[f32; 32]) -> [u8; 34] {
+fn to_q8_0(x: &[f32; 32]) -> [u8; 34] {
     let largest = x.iter().fold(0f32, |m, x| m.max(x.abs()));
     let d = f16::from_f32(largest / 127.0);
     // What is too small for a scale is nothing.
@@ -108,7 +118,7 @@ fn through_candle<T: GgmlType>(values: &[f32], bytes: &mut Vec<u8>) {
     }
 }
 
-fn q4_k(block: &[u8; 144], values: &mut Vec<f32>) {
+fn from_q4_k(block: &[u8; 144], values: &mut Vec<f32>) {
     let (d, dmin) = (half(block, 0), half(block, 2));
     let (scales, nibbles) = block[4..].split_at(12);
     let pair = |i: usize| {
@@ -127,7 +137,7 @@ fn q4_k(block: &[u8; 144], values: &mut Vec<f32>) {
     }
 }
 
-fn q6_k(block: &[u8; 210], values: &mut Vec<f32>) {
+fn from_q6_k(block: &[u8; 210], values: &mut Vec<f32>) {
     let d = half(block, 208);
     let scale = |i: usize| d * f32::from(block[192 + i] as i8);
     for i in 0..256 {

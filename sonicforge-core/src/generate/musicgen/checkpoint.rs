@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use super::blocks;
 use super::config::Config;
-use super::folder;
-use super::licence::licence;
+use super::gguf::{self, keys};
 use super::precision::Precision;
 use super::storage::{Bytes, Dtype, Entry, not_finite, to_f32};
 use super::tokenizer::TextTokenizer;
+use super::{folder, licence};
 use crate::error::{Error, Result};
 
 /// A checkpoint, open. Cheap to clone; the files stay mapped as long as a clone lives.
@@ -52,7 +52,41 @@ impl Checkpoint {
     /// [`Error::Unsupported`] for other models, [`Error::Model`] for a folder that is no checkpoint or lacks tensors.
     pub fn open(path: &Path) -> Result<Self> {
         let about = std::fs::metadata(path).map_err(|e| cannot_open(path, e))?;
-        if about.is_dir() { Self::open_folder(path) } else { Err(not_gguf(path)) }
+        if about.is_dir() {
+            return Self::open_folder(path);
+        }
+        let bytes = folder::map(path)?;
+        if !bytes.starts_with(gguf::MAGIC) && path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("gguf")) {
+            return Err(not_gguf(path));
+        }
+        Self::of_gguf(bytes, path)
+    }
+
+    /// From the bytes of a GGUF file; `path` is for messages.
+    pub fn of_gguf(bytes: Bytes, path: &Path) -> Result<Self> {
+        let gguf = gguf::read(&bytes, &path.display().to_string())?;
+        let word = |key: &str| gguf.words.get(key).copied();
+        let version = gguf.numbers.get(keys::FORMAT_VERSION).copied();
+        if word(keys::ARCHITECTURE) != Some(keys::MUSICGEN) || version != Some(keys::THIS_VERSION) {
+            return Err(Error::Unsupported(format!(
+                "{}: {} is {:?} and {} is {version:?}; expected {:?} and {}, as SonicForge's quantize writes them",
+                path.display(),
+                keys::ARCHITECTURE,
+                word(keys::ARCHITECTURE).unwrap_or_default(),
+                keys::FORMAT_VERSION,
+                keys::MUSICGEN,
+                keys::THIS_VERSION
+            )));
+        }
+        let json = word(keys::CONFIG)
+            .ok_or_else(|| Error::Format(format!("{}: {} is missing", path.display(), keys::CONFIG)))?;
+        let generation = word(keys::GENERATION_CONFIG).map(str::as_bytes);
+        let config = Config::parse(json.as_bytes(), generation).map_err(|e| within(path, e))?;
+        let tokenizer = word(keys::TOKENIZER).map(|json| TextTokenizer::parse(json.as_bytes(), config.text.vocab_size));
+        let tokenizer = tokenizer.transpose().map_err(|e| within(path, e))?;
+        let licence = licence::tidy(word(keys::LICENCE).unwrap_or_default()).unwrap_or_else(|| licence::UNKNOWN.into());
+        let entries = gguf.entries;
+        Self::assemble(config, licence, tokenizer, vec![(path.to_owned(), bytes)], entries)
     }
 
     fn open_folder(path: &Path) -> Result<Self> {
@@ -65,7 +99,7 @@ impl Checkpoint {
         // These are read for one word only: what cannot be read says nothing.
         let words = |name: &str| Some(String::from_utf8_lossy(&folder::text(path, name).ok()??).into_owned());
         let file = ["LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE"].into_iter().find_map(words);
-        let licence = licence(words("README.md").as_deref(), file.as_deref(), &json);
+        let licence = licence::licence(words("README.md").as_deref(), file.as_deref(), &json);
         let folder::Weights { files, entries } = folder::weights(path)?;
         Self::assemble(config, licence, tokenizer, files, entries)
     }
@@ -83,7 +117,7 @@ impl Checkpoint {
             if let Some(other) = tensors.get(&canonical(&name)) {
                 if other.name == entry.name {
                     let file = files[entry.file].0.display();
-                    return Err(Error::Format(format!("{file}: the tensor {name:?} is in two files")));
+                    return Err(Error::Format(format!("{file}: the tensor {name:?} comes twice")));
                 }
                 if other.name == canonical(&name) {
                     continue;
@@ -149,6 +183,7 @@ impl Checkpoint {
             |what: String| Error::Model(format!("{}: the tensor {:?} {what}", self.file_of(entry), entry.name));
         let values = to_f32(self.bytes(entry), &entry.dtype)
             .ok_or_else(|| refuse(format!("is of type {}; expected f32, f16, bf16 or f64", entry.dtype)))?;
+        self.0.files[entry.file].1.release(entry.place.clone());
         match not_finite(&values) {
             None => Ok(values),
             Some(at) => Err(refuse(format!("holds {} at index {at}; the weights are damaged", values[at]))),
@@ -179,15 +214,34 @@ impl Checkpoint {
         }
     }
 
+    /// Gives back the memory of the files, whose weights were copied; what is read again comes from the files.
+    pub fn release(&self) {
+        self.0.files.iter().for_each(|(_, bytes)| bytes.release(0..bytes.len()));
+    }
+
+    /// Every tensor under its canonical name, in the order of names.
+    pub fn entries(&self) -> Vec<(&str, &Entry)> {
+        let mut entries: Vec<_> = self.0.tensors.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
+        entries.sort_by_key(|(name, _)| *name);
+        entries
+    }
+
+    /// The bytes of a tensor, as the file has them.
+    pub fn bytes(&self, entry: &Entry) -> &[u8] {
+        &self.0.files[entry.file].1[entry.place.clone()]
+    }
+
+    /// Bytes of the files with the weights.
+    pub fn size(&self) -> u64 {
+        self.0.files.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
     fn find(&self, name: &str) -> Option<&Entry> {
         self.0.tensors.get(&canonical(name))
     }
 
-    fn bytes(&self, entry: &Entry) -> &[u8] {
-        &self.0.files[entry.file].1[entry.place.clone()]
-    }
-
-    fn file_of(&self, entry: &Entry) -> std::path::Display<'_> {
+    /// For messages.
+    pub fn file_of(&self, entry: &Entry) -> std::path::Display<'_> {
         self.0.files[entry.file].0.display()
     }
 

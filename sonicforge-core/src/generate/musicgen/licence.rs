@@ -38,7 +38,8 @@ fn from_card(card: &str) -> Option<String> {
     })
 }
 
-fn tidy(text: &str) -> Option<String> {
+/// On one line and not too long; `None` when nothing is left.
+pub(crate) fn tidy(text: &str) -> Option<String> {
     let text: String = text.trim().chars().filter(|c| !c.is_control()).take(LONGEST).collect();
     (!text.is_empty()).then_some(text)
 }

@@ -7,6 +7,8 @@
 #![allow(dead_code)] // While the rooms are being furnished.
 
 mod blocks;
+#[cfg(test)]
+mod blocks_tests;
 mod cache;
 mod checkpoint;
 #[cfg(test)]
@@ -18,6 +20,7 @@ mod config;
 mod config_parser;
 mod decoder;
 mod folder;
+mod gguf;
 #[cfg(feature = "hub")]
 mod hub;
 mod kernels;
@@ -28,7 +31,10 @@ mod ops;
 #[cfg(test)]
 mod parity;
 mod precision;
+mod q4_k;
 mod quantize;
+#[cfg(test)]
+mod quantize_tests;
 mod safetensors;
 mod session;
 mod storage;
@@ -41,4 +47,5 @@ mod weights;
 
 pub use musicgen::{DeviceKind, LoadOptions, ModelInfo, MusicGen};
 pub use precision::Precision;
+pub use quantize::{QuantizeReport, quantize};
 pub use stream::MusicStream;

@@ -4,18 +4,20 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::checkpoint::{Blocks, Checkpoint};
+use super::checkpoint::Checkpoint;
 use super::chroma;
 use super::codec::Codec;
 use super::compute::{Compute, failed, values};
 use super::decoder::{Decoder, Prompts};
 use super::precision::Precision;
+use super::storage::Dtype;
 use super::text_encoder::TextEncoder;
 use super::weights::Linear;
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result};
 use crate::generate::Request;
 use crate::generate::delay_pattern::DelayPattern;
+use crate::progress::{Progress, Step, check};
 
 /// A loaded checkpoint.
 pub(crate) struct Model {
@@ -41,10 +43,20 @@ pub(crate) struct Conditioning {
 }
 
 impl Model {
-    pub fn load(path: &Path, compute: Compute, precision: Option<Precision>) -> Result<Self> {
+    pub fn load(
+        path: &Path,
+        compute: Compute,
+        precision: Option<Precision>,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        /// Share of the loading that the text encoder takes, and where the decoder ends.
+        const TEXT: f64 = 0.2;
+        const DECODER: f64 = 0.9;
+        let mut at = |fraction: f64| check(progress, "loading", Step::new("load", fraction));
+        at(0.0)?;
         let checkpoint = Checkpoint::open(path)?;
         // Quantized files stay what they are; a folder of floats becomes 8 bits on a CPU.
-        let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint)) {
+        let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint, path)) {
             (_, Some(own)) => own,
             (Device::Cpu, None) => Precision::Q8_0,
             (_, None) if compute.dtype == DType::F16 => Precision::F16,
@@ -61,16 +73,22 @@ impl Model {
             }
             _ => None,
         };
-        Ok(Self {
-            text: TextEncoder::load(&compute, &checkpoint, precision)?,
-            decoder: Decoder::load(&compute, &checkpoint, precision)?,
+        let text = TextEncoder::load(&compute, &checkpoint, precision, &mut |part| at(TEXT * part))?;
+        let decoder = Decoder::load(&compute, &checkpoint, precision, &mut |part| at(TEXT + (DECODER - TEXT) * part))?;
+        at(DECODER)?;
+        let model = Self {
+            text,
+            decoder,
             codec: Codec::load(&checkpoint, "audio_encoder.", &compute.device, compute.pool.clone(), compute.portable)?,
             pattern: DelayPattern::new(config.decoder.codebooks, config.decoder.audio_channels),
             chroma_projection,
             compute,
             precision,
             checkpoint,
-        })
+        };
+        model.checkpoint.release();
+        at(1.0)?;
+        Ok(model)
     }
 
     /// Positions of one window: what the authors generate at most, when that is near what the model was built for.
@@ -93,7 +111,8 @@ impl Model {
     }
 
     /// Encodes what the requests ask for; the text encoder sees all prompts at once.
-    pub fn condition(&self, requests: &[Request]) -> Result<Vec<Conditioning>> {
+    /// `check` may end it with an error.
+    pub fn condition(&self, requests: &[Request], check: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Conditioning>> {
         let mut ids: Vec<Option<Vec<u32>>> = Vec::with_capacity(requests.len());
         for request in requests {
             ids.push(match (&request.token_ids, &request.prompt) {
@@ -103,7 +122,7 @@ impl Model {
             });
         }
         let known: Vec<&[u32]> = ids.iter().flatten().map(Vec::as_slice).collect();
-        let mut states = if known.is_empty() { Vec::new() } else { self.text.encode(&known)? }.into_iter();
+        let mut states = if known.is_empty() { Vec::new() } else { self.text.encode_with(&known, check)? }.into_iter();
         let mut all = Vec::with_capacity(requests.len());
         for (request, ids) in requests.iter().zip(&ids) {
             let states = match ids {
@@ -177,7 +196,12 @@ impl Model {
     }
 
     /// Audio to codes, `[codebooks][frames]`; left and right take turns in a stereo model.
-    pub fn encode(&self, what: &str, audio: &AudioBuffer) -> Result<Vec<Vec<u32>>> {
+    pub fn encode(
+        &self,
+        what: &str,
+        audio: &AudioBuffer,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<Vec<u32>>> {
         self.check_rate(what, audio)?;
         if audio.frames() == 0 {
             return Err(Error::invalid(format!("{what} has no frames; expected at least one")));
@@ -189,7 +213,9 @@ impl Model {
         let fitted = if channels == 1 { audio.to_mono() } else { audio.to_stereo() };
         let mut codes = vec![Vec::new(); self.pattern_codebooks()];
         for channel in 0..channels {
-            for (book, of_channel) in self.codec.encode(fitted.channel(channel))?.into_iter().enumerate() {
+            for (book, of_channel) in
+                self.codec.encode_with(fitted.channel(channel), &mut |_| check())?.into_iter().enumerate()
+            {
                 codes[book * channels + channel] = of_channel;
             }
         }
@@ -262,14 +288,12 @@ impl Model {
     }
 }
 
-/// What the file keeps its matrices in, when that is blocks.
-fn own_precision(checkpoint: &Checkpoint) -> Option<Precision> {
-    let config = &checkpoint.config().decoder;
-    let shape = [config.ffn_dim, config.hidden_size];
-    match checkpoint.blocks("decoder.model.decoder.layers.0.fc1.weight", &shape).ok()? {
-        Blocks::F32(_) => None,
-        Blocks::Q8_0(_) => Some(Precision::Q8_0),
-        Blocks::Q4K(_) => Some(Precision::Q4K),
-        Blocks::Q6K(_) => Some(Precision::Q6K),
+/// What a file of one's own choosing keeps its matrices in; a folder of floats chooses nothing.
+fn own_precision(checkpoint: &Checkpoint, path: &Path) -> Option<Precision> {
+    let name = "decoder.model.decoder.layers.0.fc1.weight";
+    let (_, entry) = checkpoint.entries().into_iter().find(|(n, _)| *n == name)?;
+    match entry.dtype {
+        Dtype::Weights(precision) if !path.is_dir() => Some(precision),
+        _ => None,
     }
 }

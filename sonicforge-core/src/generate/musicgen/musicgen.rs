@@ -1,6 +1,5 @@
 //! The public door: load a checkpoint, ask for music.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use super::stream::MusicStream;
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result};
 use crate::generate::{Generator, Request};
-use crate::progress::{Progress, Step, check};
+use crate::progress::{NoProgress, Progress, Step, check};
 
 /// Most songs in one batch.
 const LARGEST_BATCH: usize = 64;
@@ -122,9 +121,17 @@ impl MusicGen {
     /// [`Error::Io`] when a file cannot be read, [`Error::Format`] when one is damaged, [`Error::Model`] when a tensor is
     /// missing or has the wrong shape, [`Error::Unsupported`] for a device this build does not have.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
+        Self::load_with(path, options, &mut NoProgress)
+    }
+
+    /// The same, with news of the stage `"load"`.
+    ///
+    /// # Errors
+    /// As [`MusicGen::load`]; [`Error::Cancelled`] when `progress` said so.
+    pub fn load_with(path: impl AsRef<Path>, options: &LoadOptions, progress: &mut dyn Progress) -> Result<Self> {
         let (compute, device) = compute(options)?;
         let threads = compute.pool.threads();
-        let model = Model::load(path.as_ref(), compute, options.quantization)?;
+        let model = Model::load(path.as_ref(), compute, options.quantization, progress)?;
         let config = model.checkpoint.config();
         let frame_rate = f64::from(model.codec.sample_rate()) / model.codec.hop() as f64;
         let (decoder, step_bytes) = model.decoder.bytes();
@@ -168,15 +175,14 @@ impl MusicGen {
     /// # Errors
     /// As [`MusicGen::generate`]; a message says which request it is about.
     pub fn generate_batch(&self, requests: &[Request], progress: &mut dyn Progress) -> Result<Vec<AudioBuffer>> {
-        let known = self.known(requests)?;
+        let known = self.known(requests, progress)?;
         let before: Vec<usize> = known.iter().map(|k| k[0].len()).collect();
         let codes = self.run(requests, known, &mut |step: Step| {
             progress.report(Step::new(step.stage, step.fraction * MODEL_SHARE))
         })?;
         let mut made = Vec::with_capacity(codes.len());
         for (i, codes) in codes.iter().enumerate() {
-            let (count, request) = (codes.len(), &requests[i]);
-            let _ = count;
+            let request = &requests[i];
             let mut part = |step: Step| {
                 let done = (i as f64 + step.fraction) / requests.len() as f64;
                 progress.report(Step::new(step.stage, MODEL_SHARE + (1.0 - MODEL_SHARE) * done))
@@ -193,10 +199,10 @@ impl MusicGen {
     /// # Errors
     /// As [`MusicGen::generate`]; those of making it come from the stream.
     pub fn stream(&self, request: &Request) -> Result<MusicStream> {
-        let mut known = self.known(std::slice::from_ref(request))?;
+        let requests = std::slice::from_ref(request);
+        let known = self.known(requests, &mut NoProgress)?;
         let before = known[0][0].len();
-        let known = vec![std::mem::take(&mut known[0])];
-        let session = Session::new(self.model.clone(), std::slice::from_ref(request), known)?;
+        let session = Session::new(self.model.clone(), requests, known, &mut || Ok(()))?;
         MusicStream::new(self.model.clone(), session, if request.keep_prompt { 0 } else { before })
     }
 
@@ -214,8 +220,30 @@ impl MusicGen {
     /// # Errors
     /// As [`MusicGen::generate_batch`].
     pub fn generate_codes(&self, requests: &[Request], progress: &mut dyn Progress) -> Result<Vec<Vec<Vec<u32>>>> {
-        let known = self.known(requests)?;
+        let known = self.known(requests, progress)?;
         self.run(requests, known, progress)
+    }
+
+    /// How the model sees codes that are given: the logits that each of them would have been drawn from,
+    /// `[codebooks][frames][codebook_size]` in one row. The request says the prompt, the melody and, if guidance is wanted,
+    /// its scale; everything else in it is not looked at.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for codes that do not fit the model or one window.
+    pub fn logits(&self, request: &Request, codes: &[Vec<u32>]) -> Result<Vec<f32>> {
+        self.model.compute.pool.check()?;
+        let request = Request {
+            continue_from: None,
+            continue_codes: Some(codes.to_vec()),
+            seconds: 1.0,
+            guidance_scale: Some(request.guidance_scale.unwrap_or(1.0)),
+            ..request.clone()
+        };
+        request.validate()?;
+        self.model.check_codes("codes", codes)?;
+        let requests = std::slice::from_ref(&request);
+        let mut session = Session::new(self.model.clone(), requests, vec![codes.to_vec()], &mut || Ok(()))?;
+        session.score(&mut || Ok(()))
     }
 
     /// Audio of codes, `[codebooks][frames]`.
@@ -223,8 +251,16 @@ impl MusicGen {
     /// # Errors
     /// [`Error::InvalidArgument`] when codebooks, lengths or entries do not fit the model.
     pub fn decode_codes(&self, codes: &[Vec<u32>]) -> Result<AudioBuffer> {
+        self.decode_codes_with(codes, &mut NoProgress)
+    }
+
+    /// The same, with news of the stage `"decode"`.
+    ///
+    /// # Errors
+    /// As [`MusicGen::decode_codes`]; [`Error::Cancelled`] when `progress` said so.
+    pub fn decode_codes_with(&self, codes: &[Vec<u32>], progress: &mut dyn Progress) -> Result<AudioBuffer> {
         self.model.check_codes("codes", codes)?;
-        self.decode_with(codes, &mut |_: Step| ControlFlow::Continue(()))
+        self.decode_with(codes, progress)
     }
 
     /// Codes of audio at the model's sample rate, `[codebooks][frames]`; the last frame may reach past its end.
@@ -233,11 +269,11 @@ impl MusicGen {
     /// [`Error::InvalidArgument`] for another sample rate, more than two channels or samples that are not finite.
     pub fn encode_audio(&self, audio: &AudioBuffer) -> Result<Vec<Vec<u32>>> {
         self.model.compute.pool.check()?;
-        self.model.encode("the audio", audio)
+        self.model.encode("the audio", audio, &mut || Ok(()))
     }
 
     /// Checks the requests; the codes each goes on from.
-    fn known(&self, requests: &[Request]) -> Result<Vec<Vec<Vec<u32>>>> {
+    fn known(&self, requests: &[Request], progress: &mut dyn Progress) -> Result<Vec<Vec<Vec<u32>>>> {
         self.model.compute.pool.check()?;
         if requests.is_empty() || requests.len() > LARGEST_BATCH {
             return Err(Error::invalid(format!(
@@ -247,7 +283,7 @@ impl MusicGen {
         }
         let mut known = Vec::with_capacity(requests.len());
         for (i, request) in requests.iter().enumerate() {
-            let codes = self.known_of(request).map_err(|e| match e {
+            let codes = self.known_of(request, progress).map_err(|e| match e {
                 Error::InvalidArgument(message) if requests.len() > 1 => {
                     Error::InvalidArgument(format!("request {i}: {message}"))
                 }
@@ -258,14 +294,17 @@ impl MusicGen {
         Ok(known)
     }
 
-    fn known_of(&self, request: &Request) -> Result<Vec<Vec<u32>>> {
+    fn known_of(&self, request: &Request, progress: &mut dyn Progress) -> Result<Vec<Vec<u32>>> {
         request.validate()?;
         if let Some(codes) = &request.continue_codes {
             self.model.check_codes("continue_codes", codes)?;
             return Ok(codes.clone());
         }
         match &request.continue_from {
-            Some(audio) => self.model.encode("continue_from", audio),
+            Some(audio) => {
+                let mut go_on = || check(progress, "generating", Step::new("prompt", 0.0));
+                self.model.encode("continue_from", audio, &mut go_on)
+            }
             None => Ok(vec![Vec::new(); self.info.codebooks]),
         }
     }
@@ -276,8 +315,8 @@ impl MusicGen {
         known: Vec<Vec<Vec<u32>>>,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<Vec<u32>>>> {
-        check(progress, "generating", Step::new("prompt", 0.0))?;
-        let mut session = Session::new(self.model.clone(), requests, known)?;
+        let mut go_on = || check(progress, "generating", Step::new("prompt", 0.0));
+        let mut session = Session::new(self.model.clone(), requests, known, &mut go_on)?;
         while !session.finished() {
             check(progress, "generating", Step::new("generate", session.fraction()))?;
             session.step()?;

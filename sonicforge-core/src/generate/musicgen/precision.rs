@@ -6,10 +6,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 
 /// How the weight matrices are kept. Activations, norms and biases stay f32 on the CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Precision {
     /// 32-bit floats: the reference.
@@ -19,10 +22,13 @@ pub enum Precision {
     /// 16-bit floats with the range of f32, 7 bits of mantissa.
     Bf16,
     /// 8 bits and one scale for every 32 weights: 8.5 bits per weight.
+    #[serde(rename = "q8_0")]
     Q8_0,
     /// 4 bits, with scales and minima in blocks of 256 weights: 4.5 bits per weight.
+    #[serde(rename = "q4_k")]
     Q4K,
     /// 6 bits, with scales in blocks of 256 weights: 6.5625 bits per weight.
+    #[serde(rename = "q6_k")]
     Q6K,
 }
 
@@ -105,6 +111,7 @@ mod tests {
     fn words_come_back() {
         for p in Precision::ALL {
             assert_eq!(p.to_string().parse::<Precision>().unwrap(), p);
+            assert_eq!(serde_json::to_string(&p).unwrap(), format!("{:?}", p.as_str()));
         }
         let refused = "q4_0".parse::<Precision>().unwrap_err();
         assert_eq!(refused.code(), "SF_INVALID_ARGUMENT");

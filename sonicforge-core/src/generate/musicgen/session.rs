@@ -18,7 +18,7 @@ use crate::generate::Request;
 use crate::generate::sampling::{Sampling, guide};
 
 /// Positions that are read in one go before the first new one; between them a wish to stop is heard.
-const PREFILL: usize = 32;
+const PREFILL: usize = 16;
 
 /// Songs being made.
 pub(crate) struct Session {
@@ -65,8 +65,14 @@ struct Song {
 
 impl Session {
     /// Begins these songs. `known` holds the codes each goes on from.
-    pub fn new(model: Arc<Model>, requests: &[Request], known: Vec<Vec<Vec<u32>>>) -> Result<Self> {
-        let conditionings = model.condition(requests)?;
+    /// `check` is called now and then while the prompts are read, and may end it with an error.
+    pub fn new(
+        model: Arc<Model>,
+        requests: &[Request],
+        known: Vec<Vec<Vec<u32>>>,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        let conditionings = model.condition(requests, check)?;
         Self::with_conditionings(model, requests, known, conditionings)
     }
 
@@ -235,8 +241,56 @@ impl Session {
         self.drop_finished()
     }
 
+    /// Logits of what is known of the one song, `[codebook][frame][entry]`, each from what comes before it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when it is longer than a window.
+    pub fn score(&mut self, check: &mut dyn FnMut() -> Result<()>) -> Result<Vec<f32>> {
+        let config = self.model.decoder.config();
+        let (books, size) = (config.codebooks, config.vocab_size);
+        let song = &self.songs[0];
+        let (frames, before) = (song.codes[0].len(), song.before);
+        if song.window > 0 {
+            return Err(Error::invalid(format!(
+                "{frames} frames were given to be scored; expected no more than fit one window of {} positions",
+                self.model.window()
+            )));
+        }
+        let rows: Vec<usize> = (0..self.rows.len()).collect();
+        let to = before + self.model.pattern.last_position(frames);
+        let mut out = vec![0.0; books * frames * size];
+        for from in (0..to).step_by(PREFILL) {
+            check()?;
+            let until = to.min(from + PREFILL);
+            let mut x = Vec::new();
+            for &row in &rows {
+                x.extend(self.embedded(self.rows[row], from, until));
+            }
+            let logits = self.run(&rows, x, false)?;
+            let (free, guidance) = (rows.len() > 1, self.songs[0].guidance);
+            for (step, position) in (from..until).enumerate().filter(|&(_, p)| p >= before) {
+                for k in 0..books {
+                    let Some(frame) = self.model.pattern.frame(k, position - before + 1).filter(|&f| f < frames) else {
+                        continue;
+                    };
+                    let of_row = |row: usize| &logits[((row * (until - from) + step) * books + k) * size..][..size];
+                    let place = &mut out[(k * frames + frame) * size..][..size];
+                    place.copy_from_slice(of_row(0));
+                    if free {
+                        guide(place, of_row(1), guidance);
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+
     /// Runs embedded positions through the decoder; logits of the last position of each row.
     fn forward(&mut self, rows: &[usize], x: Vec<f32>) -> Result<Vec<f32>> {
+        self.run(rows, x, true)
+    }
+
+    fn run(&mut self, rows: &[usize], x: Vec<f32>, only_last: bool) -> Result<Vec<f32>> {
         let model = self.model.clone();
         let which: Vec<usize> = rows.iter().filter_map(|&r| self.rows[r].prompt).collect();
         let prompts = self.prompts.as_ref().map(|p| (p, which.as_slice()));
@@ -244,7 +298,7 @@ impl Session {
         model.compute.pool.enter(|| {
             let x = model.tensor(x, rows.len())?;
             let states = model.decoder.forward(x, rows, cache, prompts)?;
-            model.decoder.logits(&Model::last(&states)?)
+            model.decoder.logits(&if only_last { Model::last(&states)? } else { states })
         })
     }
 

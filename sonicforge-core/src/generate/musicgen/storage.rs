@@ -31,6 +31,23 @@ impl Deref for Bytes {
     }
 }
 
+impl Bytes {
+    /// Gives back the memory of a part that was read; reading it again brings it back from the file.
+    pub fn release(&self, place: Range<usize>) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self
+            && place.end <= map.len()
+            && !place.is_empty()
+        {
+            // SAFETY: the map is only read, and shared with the file, so nothing that was written can be lost. That the
+            // system may refuse does no harm.
+            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, place.start, place.len()) };
+        }
+        #[cfg(not(unix))]
+        let _ = place;
+    }
+}
+
 /// What the numbers of a tensor are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Dtype {

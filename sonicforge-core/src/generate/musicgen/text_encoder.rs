@@ -40,13 +40,20 @@ struct Layer {
 
 impl TextEncoder {
     /// Reads the tensors under `text_encoder.`.
-    pub fn load(compute: &Compute, from: &Checkpoint, precision: Precision) -> Result<Self> {
+    /// `before` is called before each layer with the share that is loaded; its error ends the loading.
+    pub fn load(
+        compute: &Compute,
+        from: &Checkpoint,
+        precision: Precision,
+        before: &mut dyn FnMut(f64) -> Result<()>,
+    ) -> Result<Self> {
         let config = from.config().text.clone();
         let (d, inner) = (config.d_model, config.heads * config.d_kv);
         let epsilon = config.layer_norm_epsilon;
         let matrix = |names: &[String], outputs, inputs| Linear::load(compute, from, names, outputs, inputs, precision);
         let mut layers = Vec::with_capacity(config.layers);
         for i in 0..config.layers {
+            before(i as f64 / config.layers as f64)?;
             let at = format!("text_encoder.encoder.block.{i}.layer");
             let attention = |part: &str| format!("{at}.0.SelfAttention.{part}.weight");
             let ff = |part: &str| [format!("{at}.1.DenseReluDense.{part}.weight")];
@@ -87,6 +94,11 @@ impl TextEncoder {
     /// # Errors
     /// [`Error::InvalidArgument`] for a prompt without tokens or a token the model does not have.
     pub fn encode(&self, prompts: &[&[u32]]) -> Result<Vec<Tensor>> {
+        self.encode_with(prompts, &mut || Ok(()))
+    }
+
+    /// The same; `check` is called before every layer and may end it with an error.
+    pub fn encode_with(&self, prompts: &[&[u32]], check: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Tensor>> {
         let d = self.config.d_model;
         let total: usize = prompts.iter().map(|p| p.len()).sum();
         let mut x = vec![0.0; total * d];
@@ -107,6 +119,7 @@ impl TextEncoder {
         let biases: Vec<Vec<f32>> = prompts.iter().map(|p| self.bias(p.len())).collect();
         let mut x = compute.tensor(x, &[1, total, d])?;
         for layer in &self.layers {
+            check()?;
             let qkv = layer.qkv.forward(&layer.attention_norm.forward(&x)?)?;
             let seen = self.attend(&qkv, prompts, &biases)?;
             x = ops::add(compute, &x, &layer.out.forward(&seen)?)?;

@@ -29,6 +29,7 @@ impl Conv {
             started: false,
             next: 0,
             gathered: Vec::new(),
+            held: vec![Vec::new(); streams],
             conv: self,
         }
     }
@@ -59,6 +60,8 @@ struct ConvFlow {
     next: usize,
     /// Rows put side by side for a kernel with holes.
     gathered: Vec<f32>,
+    /// Results that a norm will need.
+    held: Vec<Vec<f32>>,
 }
 
 impl ConvFlow {
@@ -153,7 +156,14 @@ impl Flow for ConvFlow {
         if !self.started && self.rows >= self.conv.shape.padding.rows_to_start() {
             self.pad_left();
         }
-        if self.started { self.run(pool, y) } else { y.iter_mut().for_each(Vec::clear) }
+        if self.started {
+            self.run(pool, y)
+        } else {
+            y.iter_mut().for_each(Vec::clear)
+        }
+        if self.conv.product.is_normed() {
+            hold(&mut self.held, y);
+        }
     }
 
     fn finish(&mut self, pool: &Pool, y: &mut [Vec<f32>]) {
@@ -165,7 +175,17 @@ impl Flow for ConvFlow {
         }
         self.pad_right();
         self.run(pool, y);
+        if self.conv.product.is_normed() {
+            hold(&mut self.held, y);
+            y.iter_mut().zip(&mut self.held).for_each(|(y, held)| *y = std::mem::take(held));
+            y.iter_mut().for_each(|y| self.conv.product.normalize(y));
+        }
     }
+}
+
+/// Keeps results until they are complete.
+fn hold(held: &mut [Vec<f32>], y: &mut [Vec<f32>]) {
+    held.iter_mut().zip(y).for_each(|(held, y)| held.append(y));
 }
 
 /// A transposed convolution: one row in, a stride of rows out.
@@ -184,7 +204,7 @@ impl Stage for Transposed {
     fn start(self: Arc<Self>, streams: usize) -> Box<dyn Flow> {
         // Before the first row there are zeros.
         let windows = vec![vec![0.0; self.shape.inputs]; streams];
-        Box::new(TransposedFlow { windows, began: false, conv: self })
+        Box::new(TransposedFlow { windows, began: false, held: vec![Vec::new(); streams], conv: self })
     }
 
     fn bytes(&self) -> usize {
@@ -196,8 +216,10 @@ struct TransposedFlow {
     conv: Arc<Transposed>,
     /// The last row, activated, then the new ones.
     windows: Vec<Vec<f32>>,
-    /// Whether rows have come, and the left side was trimmed.
+    /// Whether rows have come, and the left side was trimmed, unless a norm comes first.
     began: bool,
+    /// Results that a norm will need.
+    held: Vec<Vec<f32>>,
 }
 
 impl TransposedFlow {
@@ -209,7 +231,7 @@ impl TransposedFlow {
             y.resize(rows * shape.stride * shape.outputs, 0.0);
             self.conv.product.apply(pool, window, shape.inputs, rows, y);
             window.drain(..rows * shape.inputs);
-            if !self.began && rows > 0 {
+            if !self.began && rows > 0 && !shape.normed {
                 y.drain(..shape.trim_left * shape.outputs);
             }
         }
@@ -225,17 +247,28 @@ impl Flow for TransposedFlow {
             in_parts(pool, &mut window[width..], width, |row, y| elu(&x[row * width..][..y.len()], y));
         }
         self.run(pool, y);
+        if self.conv.shape.normed {
+            hold(&mut self.held, y);
+        }
     }
 
     fn finish(&mut self, pool: &Pool, y: &mut [Vec<f32>]) {
         if !self.began {
             return y.iter_mut().for_each(Vec::clear);
         }
-        let (width, outputs) = (self.conv.shape.inputs, self.conv.shape.outputs);
-        let kept = (self.conv.shape.stride - self.conv.shape.trim_right) * outputs;
+        let width = self.conv.shape.inputs;
         self.windows.iter_mut().for_each(|window| window.resize(2 * width, 0.0));
         self.run(pool, y);
-        y.iter_mut().for_each(|y| y.truncate(kept));
+        let shape = &self.conv.shape;
+        if shape.normed {
+            hold(&mut self.held, y);
+            for (y, held) in y.iter_mut().zip(&mut self.held) {
+                *y = std::mem::take(held);
+                self.conv.product.normalize(y);
+                y.drain(..shape.trim_left * shape.outputs);
+            }
+        }
+        y.iter_mut().for_each(|y| y.truncate(y.len() - shape.trim_right * shape.outputs));
     }
 }
 
@@ -263,6 +296,7 @@ impl Residual {
                 let width = product.outputs();
                 scratch.resize(x.len(), 0.0);
                 product.apply(pool, x, width, x.len() / width, scratch);
+                product.normalize(scratch);
                 scratch
             }
             None => x,
@@ -307,6 +341,8 @@ impl ResidualFlow {
             in_parts(pool, hidden, narrow, |_, y| elu_in_place(y));
             y.resize(rows * width, 0.0);
             block.second.apply(pool, hidden, narrow, rows, y);
+            // Where there is a norm, the first convolution gave nothing until it could give all.
+            block.second.normalize(y);
             let (old, new) = y.split_at_mut(ahead.len().min(rows * width));
             block.add(pool, &ahead[..old.len()], &mut self.scratch, old);
             block.add(pool, &x[..new.len()], &mut self.scratch, new);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::layers::{ConvShape, Layer, LstmShape, ResidualShape, TransposedShape};
-use super::weights::{self, Affine, Tensors};
+use super::layers::{ConvShape, Layer, LstmShape, TransposedShape};
+use super::weights::{self, Affine, Tensors, TimeNorm};
 use crate::error::{Error, Result};
 
 type Candle<T> = candle_core::Result<T>;
@@ -37,13 +37,18 @@ enum Stage {
 struct Product {
     w: Tensor,
     bias: Tensor,
+    /// Scale and offset of the norm on the whole result.
+    norm: Option<(Tensor, Tensor)>,
 }
 
 impl Product {
     fn new(affine: Affine, device: &Device) -> Candle<Self> {
-        let Affine { weight, bias, outputs, inputs } = affine;
+        let Affine { weight, bias, outputs, inputs, norm } = affine;
+        let vector = |values: Vec<f32>| Tensor::new(values, &Device::Cpu)?.to_device(device);
         let w = Tensor::from_vec(weight, (outputs, inputs), &Device::Cpu)?.t()?.contiguous()?.to_device(device)?;
-        Ok(Self { w, bias: Tensor::from_vec(bias, outputs, &Device::Cpu)?.to_device(device)? })
+        let norm =
+            norm.map(|norm| Ok::<_, candle_core::Error>((vector(norm.scale)?, vector(norm.offset)?))).transpose()?;
+        Ok(Self { w, bias: vector(bias)?, norm })
     }
 
     /// `[streams][rows][inputs]` to `[streams][rows][outputs]`.
@@ -51,6 +56,15 @@ impl Product {
         let (streams, rows, inputs) = x.dims3()?;
         let y = x.reshape((streams * rows, inputs))?.matmul(&self.w)?.broadcast_add(&self.bias)?;
         y.reshape((streams, rows, self.bias.dim(0)?))
+    }
+
+    /// [`TimeNorm`] on a whole result, if there is one.
+    fn normalize(&self, y: &Tensor) -> Candle<Tensor> {
+        let Some((scale, offset)) = &self.norm else { return Ok(y.clone()) };
+        let y = y.broadcast_sub(&y.flatten_from(1)?.mean_keepdim(1)?.unsqueeze(2)?)?;
+        let variance = y.sqr()?.flatten_from(1)?.mean_keepdim(1)?.unsqueeze(2)?;
+        let y = y.broadcast_div(&(variance + TimeNorm::EPSILON)?.sqrt()?)?;
+        y.broadcast_mul(scale)?.broadcast_add(offset)
     }
 }
 
@@ -89,10 +103,10 @@ impl DeviceNet {
             let stage = match &layer {
                 Layer::Conv(shape) => Stage::Conv(product(conv(tensors, prefix, shape))?),
                 Layer::Transposed(shape) => Stage::Transposed(product(weights::transposed(tensors, prefix, shape))?),
-                Layer::Residual(ResidualShape { first, second, shortcut }) => Stage::Residual {
-                    first: product(conv(tensors, prefix, first))?,
-                    second: product(conv(tensors, prefix, second))?,
-                    shortcut: shortcut.as_ref().map(|shape| product(conv(tensors, prefix, shape))).transpose()?,
+                Layer::Residual(block) => Stage::Residual {
+                    first: product(conv(tensors, prefix, &block.first))?,
+                    second: product(conv(tensors, prefix, &block.second))?,
+                    shortcut: block.shortcut.as_ref().map(|shape| product(conv(tensors, prefix, shape))).transpose()?,
                 },
                 Layer::Lstm(shape) => {
                     let mut layers = Vec::new();
@@ -102,7 +116,7 @@ impl DeviceNet {
                         }
                         let bias = vec![0.0; 4 * shape.size];
                         let (outputs, inputs) = (4 * shape.size, shape.size);
-                        let recurrent = Affine { weight: layer.recurrent, bias, outputs, inputs };
+                        let recurrent = Affine { weight: layer.recurrent, bias, outputs, inputs, norm: None };
                         layers.push((product(Ok(layer.input))?, product(Ok(recurrent))?.w));
                     }
                     Stage::Lstm(layers)
@@ -151,6 +165,8 @@ struct State {
     dropped: usize,
     next: usize,
     started: bool,
+    /// Results that a norm will need.
+    held: Option<Tensor>,
     /// Rows that a residual block has still to add.
     ahead: Option<Tensor>,
     /// Of each LSTM layer, output and cell.
@@ -159,7 +175,7 @@ struct State {
 
 impl DeviceChain {
     /// Takes rows, `[rows][channels]` of each stream, all of one length; appends what is final to `out`.
-    pub fn push(&mut self, x: &[Vec<f32>], out: &mut [Vec<f32>]) -> Result<()> {
+    pub fn push(&mut self, x: &[&[f32]], out: &mut [Vec<f32>]) -> Result<()> {
         let net = Arc::clone(&self.net);
         let width = net.stages[0].0.inputs();
         let len = x[0].len();
@@ -215,8 +231,10 @@ impl State {
                 let (rows, ahead) = (hidden.dim(1)?, self.ahead.take().expect("rows out were rows in"));
                 self.ahead = tail(&ahead, rows)?;
                 let input = ahead.narrow(1, 0, rows)?.contiguous()?;
-                let input = shortcut.as_ref().map_or(Ok(input.clone()), |product| product.apply(&input))?;
-                Ok(Some((second.apply(&hidden.elu(1.0)?)? + input)?))
+                // Where there is a norm, the first convolution gave nothing until it could give all.
+                let run = |product: &Product, x: &Tensor| product.normalize(&product.apply(x)?);
+                let input = shortcut.as_ref().map_or(Ok(input.clone()), |product| run(product, &input))?;
+                Ok(Some((run(second, &hidden.elu(1.0)?)? + input)?))
             }
             _ => unreachable!("stages are made from their layers"),
         }
@@ -263,7 +281,18 @@ impl State {
         let keep = self.next.min(end.saturating_sub(padding.history())).max(self.dropped);
         self.window = tail(&window, keep - self.dropped)?;
         self.dropped = keep;
-        Ok(y)
+        self.normed(product, y, ended)
+    }
+
+    /// Holds what a norm needs until it is complete.
+    fn normed(&mut self, product: &Product, y: Option<Tensor>, ended: bool) -> Candle<Option<Tensor>> {
+        if product.norm.is_none() {
+            return Ok(y);
+        }
+        if let Some(y) = y {
+            self.held = append(self.held.take(), &y)?;
+        }
+        if ended { self.held.take().map(|y| product.normalize(&y)).transpose() } else { Ok(None) }
     }
 
     fn transposed(&mut self, shape: &TransposedShape, product: &Product, x: Option<Tensor>) -> Candle<Option<Tensor>> {
@@ -282,7 +311,8 @@ impl State {
         let pairs = Tensor::cat(&[window.narrow(1, 0, rows)?, window.narrow(1, 1, rows)?], 2)?;
         let y = product.apply(&pairs)?.reshape((streams, rows * shape.stride, shape.outputs))?;
         self.window = tail(&window, rows)?;
-        let y = if ended { y.narrow(1, 0, shape.stride - shape.trim_right)? } else { y };
+        let Some(y) = self.normed(product, Some(y), ended)? else { return Ok(None) };
+        let y = if ended { y.narrow(1, 0, y.dim(1)? - shape.trim_right)? } else { y };
         let trimmed = if self.started { 0 } else { shape.trim_left };
         self.started = true;
         tail(&y, trimmed)

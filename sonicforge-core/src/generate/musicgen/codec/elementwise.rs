@@ -2,184 +2,124 @@
 //!
 //! All stand on `eˣ = 2ⁿ·(1 + p)` with `n = round(x / ln 2)`, `r = x − n·ln 2`, `p = eʳ − 1` by its Taylor series to r⁷
 //! (|r| ≤ ln 2 / 2, so the rest is below 2·10⁻⁸ of r), after W. J. Cody, W. Waite, "Software Manual for the Elementary
-//! Functions", 1980. `eˣ − 1 = 2ⁿ·p + (2ⁿ − 1)` loses nothing near 0. One source is compiled for each instruction set; a
-//! value's result does not depend on where in a slice it stands.
+//! Functions", 1980. `eˣ − 1 = 2ⁿ·p + (2ⁿ − 1)` loses nothing near 0. A value's result depends neither on where in a slice
+//! it stands nor on the instruction set.
 
-use crate::generate::musicgen::kernels::Level;
+use crate::generate::musicgen::kernels::{Level, for_every_level};
 
-/// Runs `$body::<FMA>` in the form for this machine.
-macro_rules! dispatch {
-    ($body:ident($($arg:ident),*)) => {
-        match Level::detect() {
-            // SAFETY: the machine has what the level says.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512::$body($($arg),*) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the same.
-            Level::Avx2 => unsafe { avx2::$body($($arg),*) },
-            _ => $body::<false>($($arg),*),
+for_every_level! {
+    /// `y = x` above 0, `eˣ − 1` below.
+    pub(super) fn elu(x: &[f32], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len());
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = elu_of(x);
         }
-    };
+    }
 }
 
-/// `y = x` above 0, `eˣ − 1` below.
-pub(super) fn elu(x: &[f32], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len());
-    dispatch!(elu_body(x, y))
-}
-
-/// The same where it stands.
-pub(super) fn elu_in_place(y: &mut [f32]) {
-    dispatch!(elu_in_place_body(y))
-}
-
-/// One step of an LSTM: `gates`, of which `add` is still missing, are input, forget, cell and output, each as long as the
-/// state `cell`; `hidden` is the new output.
-pub(super) fn lstm_step(gates: &[f32], add: &[f32], cell: &mut [f32], hidden: &mut [f32]) {
-    let size = cell.len();
-    assert!(gates.len() == 4 * size && add.len() == 4 * size && hidden.len() == size);
-    dispatch!(lstm_step_body(gates, add, cell, hidden))
-}
-
-/// `y[i·n + o] = bias[o] + Σ x[i·ldx + s]·w[o][s]` for a few outputs, where tiles of 32 would be mostly empty.
-pub(super) fn dots(x: &[f32], ldx: usize, w: &[f32], bias: &[f32], y: &mut [f32]) {
-    dispatch!(dots_body(x, ldx, w, bias, y))
-}
-
-macro_rules! compiled_for {
-    ($module:ident, $features:literal) => {
-        #[cfg(target_arch = "x86_64")]
-        mod $module {
-            #[target_feature(enable = $features)]
-            pub(super) fn elu_body(x: &[f32], y: &mut [f32]) {
-                super::elu_body::<true>(x, y);
-            }
-            #[target_feature(enable = $features)]
-            pub(super) fn elu_in_place_body(y: &mut [f32]) {
-                super::elu_in_place_body::<true>(y);
-            }
-            #[target_feature(enable = $features)]
-            pub(super) fn lstm_step_body(gates: &[f32], add: &[f32], cell: &mut [f32], hidden: &mut [f32]) {
-                super::lstm_step_body::<true>(gates, add, cell, hidden);
-            }
-            #[target_feature(enable = $features)]
-            pub(super) fn dots_body(x: &[f32], ldx: usize, w: &[f32], bias: &[f32], y: &mut [f32]) {
-                super::dots_body::<true>(x, ldx, w, bias, y);
-            }
+for_every_level! {
+    /// The same where it stands.
+    pub(super) fn elu_in_place(y: &mut [f32]) {
+        for y in y {
+            *y = elu_of(*y);
         }
-    };
-}
-compiled_for!(avx512, "avx512f,avx512bw,avx512dq,avx512vl,fma");
-compiled_for!(avx2, "avx2,fma");
-
-#[inline(always)]
-fn elu_body<const FMA: bool>(x: &[f32], y: &mut [f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = elu_of::<FMA>(x);
     }
 }
 
-#[inline(always)]
-fn elu_in_place_body<const FMA: bool>(y: &mut [f32]) {
-    for y in y {
-        *y = elu_of::<FMA>(*y);
+for_every_level! {
+    /// One step of an LSTM: `gates`, of which `add` is still missing, are input, forget, cell and output, each as long as
+    /// the state `cell`; `hidden` is the new output.
+    pub(super) fn lstm_step(gates: &[f32], add: &[f32], cell: &mut [f32], hidden: &mut [f32]) {
+        let size = cell.len();
+        let hidden = &mut hidden[..size];
+        let [i, f, g, o] = [0, 1, 2, 3].map(|gate| (&gates[gate * size..][..size], &add[gate * size..][..size]));
+        for at in 0..size {
+            let gate = |(gate, add): (&[f32], &[f32])| gate[at] + add[at];
+            cell[at] = sigmoid(gate(f)) * cell[at] + sigmoid(gate(i)) * tanh(gate(g));
+            hidden[at] = sigmoid(gate(o)) * tanh(cell[at]);
+        }
     }
 }
 
-#[inline(always)]
-fn lstm_step_body<const FMA: bool>(gates: &[f32], add: &[f32], cell: &mut [f32], hidden: &mut [f32]) {
-    let size = cell.len();
-    let hidden = &mut hidden[..size];
-    let [i, f, g, o] = [0, 1, 2, 3].map(|gate| (&gates[gate * size..][..size], &add[gate * size..][..size]));
-    for at in 0..size {
-        let gate = |(gate, add): (&[f32], &[f32])| gate[at] + add[at];
-        cell[at] = fused::<FMA>(sigmoid::<FMA>(gate(f)), cell[at], sigmoid::<FMA>(gate(i)) * tanh::<FMA>(gate(g)));
-        hidden[at] = sigmoid::<FMA>(gate(o)) * tanh::<FMA>(cell[at]);
-    }
-}
-
-#[inline(always)]
-fn dots_body<const FMA: bool>(x: &[f32], ldx: usize, w: &[f32], bias: &[f32], y: &mut [f32]) {
-    const LANES: usize = 16;
-    let (outputs, inputs) = (bias.len(), w.len() / bias.len());
-    for (i, y) in y.chunks_exact_mut(outputs).enumerate() {
-        let x = &x[i * ldx..][..inputs];
-        for (o, y) in y.iter_mut().enumerate() {
-            let w = &w[o * inputs..][..inputs];
-            let mut sums = [0.0f32; LANES];
-            let (xs, ws) = (x.chunks_exact(LANES), w.chunks_exact(LANES));
-            let rest = xs.remainder().iter().zip(ws.remainder());
-            for (x, w) in xs.zip(ws) {
-                for lane in 0..LANES {
-                    sums[lane] = fused::<FMA>(x[lane], w[lane], sums[lane]);
+for_every_level! {
+    /// `y[i·n + o] = bias[o] + Σ x[i·ldx + s]·w[o][s]` for a few outputs, where tiles of 32 would be mostly empty. Sixteen
+    /// sums side by side, then the sums in pairs.
+    pub(super) fn dots(x: &[f32], ldx: usize, w: &[f32], bias: &[f32], y: &mut [f32]) {
+        const LANES: usize = 16;
+        let (outputs, inputs) = (bias.len(), w.len() / bias.len());
+        for (i, y) in y.chunks_exact_mut(outputs).enumerate() {
+            let x = &x[i * ldx..][..inputs];
+            for (o, y) in y.iter_mut().enumerate() {
+                let w = &w[o * inputs..][..inputs];
+                let mut sums = [0.0f32; LANES];
+                let (xs, ws) = (x.chunks_exact(LANES), w.chunks_exact(LANES));
+                let rest = xs.remainder().iter().zip(ws.remainder());
+                for (x, w) in xs.zip(ws) {
+                    for lane in 0..LANES {
+                        sums[lane] += x[lane] * w[lane];
+                    }
                 }
-            }
-            for (sum, (&x, &w)) in sums.iter_mut().zip(rest) {
-                *sum = fused::<FMA>(x, w, *sum);
-            }
-            let mut half = LANES / 2;
-            while half > 0 {
-                for lane in 0..half {
-                    sums[lane] += sums[lane + half];
+                for (sum, (&x, &w)) in sums.iter_mut().zip(rest) {
+                    *sum += x * w;
                 }
-                half /= 2;
+                let mut half = LANES / 2;
+                while half > 0 {
+                    for lane in 0..half {
+                        sums[lane] += sums[lane + half];
+                    }
+                    half /= 2;
+                }
+                *y = sums[0] + bias[o];
             }
-            *y = sums[0] + bias[o];
         }
     }
-}
-
-/// a·b + c, in one rounding where the machine does that in one instruction.
-#[inline(always)]
-fn fused<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// (2ⁿ, 2ⁿ·p) of the head of this file, for x in −87 to 0.
 #[inline(always)]
-fn exponential<const FMA: bool>(x: f32) -> (f32, f32) {
+fn exponential(x: f32) -> (f32, f32) {
     // 1.5·2²³: adding it leaves the nearest integer in the low bits.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first with zeros at its end, so that n times it is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let shifted = fused::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
-    let r = fused::<FMA>(n, -LN2_LOW, fused::<FMA>(n, -LN2_HIGH, x));
+    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.0 / 5040.0;
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5] {
-        p = fused::<FMA>(p, r, coefficient);
+        p = p * r + coefficient;
     }
-    let p = fused::<FMA>(p * r, r, r);
+    let p = p * r * r + r;
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     (scale, scale * p)
 }
 
 /// eˣ − 1 for x ≤ 0.
 #[inline(always)]
-fn expm1<const FMA: bool>(x: f32) -> f32 {
-    let (scale, rest) = exponential::<FMA>(if x < -87.0 { -87.0 } else { x });
+fn expm1(x: f32) -> f32 {
+    let (scale, rest) = exponential(if x < -87.0 { -87.0 } else { x });
     rest + (scale - 1.0)
 }
 
 /// NaN stays NaN.
 #[inline(always)]
-fn elu_of<const FMA: bool>(x: f32) -> f32 {
-    if x <= 0.0 { expm1::<FMA>(x) } else { x }
+fn elu_of(x: f32) -> f32 {
+    if x <= 0.0 { expm1(x) } else { x }
 }
 
 /// 1 / (1 + e⁻ˣ).
 #[inline(always)]
-fn sigmoid<const FMA: bool>(x: f32) -> f32 {
-    let (scale, rest) = exponential::<FMA>(if x.abs() > 87.0 { -87.0 } else { -x.abs() });
+fn sigmoid(x: f32) -> f32 {
+    let (scale, rest) = exponential(if x.abs() > 87.0 { -87.0 } else { -x.abs() });
     let e = scale + rest;
     (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
 /// (1 − e⁻²ˣ) / (1 + e⁻²ˣ).
 #[inline(always)]
-fn tanh<const FMA: bool>(x: f32) -> f32 {
-    let e = expm1::<FMA>(-2.0 * x.abs());
+fn tanh(x: f32) -> f32 {
+    let e = expm1(-2.0 * x.abs());
     (-e / (2.0 + e)).copysign(x)
 }
 
@@ -204,16 +144,11 @@ mod tests {
                 let same = f64::from(got) == exact; // Infinity too.
                 assert!(same || error <= relative * exact.abs() + absolute, "{x}: {got}, not {exact}");
             };
-            for (expm1, sigmoid, tanh) in [
-                (elu_of::<true> as fn(f32) -> f32, sigmoid::<true> as fn(f32) -> f32, tanh::<true> as fn(f32) -> f32),
-                (elu_of::<false>, sigmoid::<false>, tanh::<false>),
-            ] {
-                near(expm1(x), if x > 0.0 { exact } else { exact.exp_m1() }, 1.2e-7, 0.0);
-                near(sigmoid(x), 1.0 / (1.0 + (-exact).exp()), 2e-7, 1e-37);
-                near(tanh(x), exact.tanh(), 3e-7, 0.0);
-            }
+            near(elu_of(x), if x > 0.0 { exact } else { exact.exp_m1() }, 1.2e-7, 0.0);
+            near(sigmoid(x), 1.0 / (1.0 + (-exact).exp()), 2e-7, 1e-37);
+            near(tanh(x), exact.tanh(), 3e-7, 0.0);
         }
-        assert!(elu_of::<true>(f32::NAN).is_nan());
+        assert!(elu_of(f32::NAN).is_nan());
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) enum Layer {
     Conv(ConvShape),
     Transposed(TransposedShape),
     Lstm(LstmShape),
-    Residual(ResidualShape),
+    Residual(Box<ResidualShape>),
 }
 
 /// A convolution along time.
@@ -30,6 +30,8 @@ pub(super) struct ConvShape {
     pub padding: Padding,
     /// Whether an ELU comes before it.
     pub elu: bool,
+    /// Whether its whole output is normalized: `{name}.norm.weight`, `….bias`, and `{name}.conv.weight` as it is.
+    pub normed: bool,
 }
 
 /// A transposed convolution whose kernel is twice its stride, after an ELU.
@@ -42,6 +44,8 @@ pub(super) struct TransposedShape {
     /// Rows cut off the beginning and the end; together one stride.
     pub trim_left: usize,
     pub trim_right: usize,
+    /// As in [`ConvShape`]; what will be cut off counts.
+    pub normed: bool,
 }
 
 /// LSTM layers whose input is added to their output.
@@ -89,6 +93,7 @@ impl Layer {
     pub fn ready(&self, rows: usize) -> usize {
         match self {
             Layer::Conv(conv) => conv.ready(rows),
+            Layer::Transposed(conv) if conv.normed => 0,
             Layer::Transposed(conv) => (rows * conv.stride).saturating_sub(conv.trim_left),
             Layer::Lstm(_) => rows,
             Layer::Residual(block) => block.first.ready(rows),
@@ -104,7 +109,7 @@ impl ConvShape {
 
     /// As [`Layer::ready`].
     pub fn ready(&self, rows: usize) -> usize {
-        if rows < self.padding.rows_to_start() {
+        if self.normed || rows < self.padding.rows_to_start() {
             return 0;
         }
         (rows + self.padding.left + self.stride).saturating_sub(self.span()) / self.stride
@@ -119,9 +124,6 @@ pub(super) fn check(config: &CodecConfig) -> Result<()> {
             "audio_channels is {}; only codecs of one channel are handled (a stereo MusicGen uses one for each side)",
             config.audio_channels
         ));
-    }
-    if config.norm == CodecNorm::TimeGroup {
-        return unsupported("norm_type is time_group_norm (the 48 kHz codec); only weight_norm is handled".into());
     }
     if config.normalize {
         return unsupported("normalize is true (the 48 kHz codec); only codecs that keep the level are handled".into());
@@ -235,14 +237,12 @@ impl<'a> List<'a> {
         format!("{}.layers.{}", self.net, self.number - 1)
     }
 
+    /// `[inputs, outputs]` channels; `[kernel, stride, dilation]` rows.
     fn shape(
         &self,
         name: String,
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        stride: usize,
-        dilation: usize,
+        [inputs, outputs]: [usize; 2],
+        [kernel, stride, dilation]: [usize; 3],
         elu: bool,
     ) -> Result<ConvShape> {
         let span = (kernel - 1).saturating_mul(dilation).saturating_add(1);
@@ -253,12 +253,13 @@ impl<'a> List<'a> {
             )));
         }
         let padding = Padding::new(span, stride, self.config.causal, self.config.pad_mode);
-        Ok(ConvShape { name, inputs, outputs, kernel, stride, dilation, padding, elu })
+        let normed = self.config.norm == CodecNorm::TimeGroup;
+        Ok(ConvShape { name, inputs, outputs, kernel, stride, dilation, padding, elu, normed })
     }
 
     fn conv(&mut self, inputs: usize, outputs: usize, kernel: usize, stride: usize, elu: bool) -> Result<()> {
         let name = self.name(elu);
-        let shape = self.shape(name, inputs, outputs, kernel, stride, 1, elu)?;
+        let shape = self.shape(name, [inputs, outputs], [kernel, stride, 1], elu)?;
         self.layers.push(Layer::Conv(shape));
         Ok(())
     }
@@ -271,7 +272,9 @@ impl<'a> List<'a> {
         };
         let name = self.name(true);
         let trim_left = stride - trim_right;
-        self.layers.push(Layer::Transposed(TransposedShape { name, inputs, outputs, stride, trim_left, trim_right }));
+        let normed = self.config.norm == CodecNorm::TimeGroup;
+        let shape = TransposedShape { name, inputs, outputs, stride, trim_left, trim_right, normed };
+        self.layers.push(Layer::Transposed(shape));
     }
 
     fn lstm(&mut self, size: usize) {
@@ -288,13 +291,13 @@ impl<'a> List<'a> {
             let name = self.name(false);
             let dilation = self.config.dilation_growth_rate.saturating_pow(j as u32);
             let kernel = self.config.residual_kernel_size;
-            let first = self.shape(format!("{name}.block.1"), width, hidden, kernel, 1, dilation, true)?;
-            let second = self.shape(format!("{name}.block.3"), hidden, width, 1, 1, 1, true)?;
+            let first = self.shape(format!("{name}.block.1"), [width, hidden], [kernel, 1, dilation], true)?;
+            let second = self.shape(format!("{name}.block.3"), [hidden, width], [1, 1, 1], true)?;
             let shortcut = match self.config.conv_shortcut {
-                true => Some(self.shape(format!("{name}.shortcut"), width, width, 1, 1, 1, false)?),
+                true => Some(self.shape(format!("{name}.shortcut"), [width, width], [1, 1, 1], false)?),
                 false => None,
             };
-            self.layers.push(Layer::Residual(ResidualShape { first, second, shortcut }));
+            self.layers.push(Layer::Residual(Box::new(ResidualShape { first, second, shortcut })));
         }
         Ok(())
     }
@@ -347,7 +350,6 @@ mod tests {
             error.code()
         };
         assert_eq!(refused(&|c| c.audio_channels = 2, "audio_channels is 2"), "SF_UNSUPPORTED");
-        assert_eq!(refused(&|c| c.norm = CodecNorm::TimeGroup, "norm_type"), "SF_UNSUPPORTED");
         assert_eq!(refused(&|c| c.normalize = true, "normalize"), "SF_UNSUPPORTED");
         assert_eq!(refused(&|c| c.chunk_length_s = Some(1.0), "chunk_length_s is 1"), "SF_UNSUPPORTED");
         assert_eq!(refused(&|c| c.codebook_dim = 64, "codebook_dim is 64"), "SF_MODEL");

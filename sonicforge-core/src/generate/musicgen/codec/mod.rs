@@ -18,6 +18,8 @@ mod elementwise;
 mod layers;
 mod lstm;
 mod padding;
+#[cfg(test)]
+mod parity;
 mod product;
 mod quantizer;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::Device;
 
 use crate::error::{Error, Result};
+use crate::generate::musicgen::checkpoint::Checkpoint;
 use crate::generate::musicgen::config::CodecConfig;
 use crate::generate::musicgen::kernels::Pool;
 use layers::Layer;
@@ -91,9 +94,29 @@ impl Net {
     }
 }
 
+impl Tensors for Checkpoint {
+    fn contains(&self, name: &str) -> bool {
+        Checkpoint::contains(self, name)
+    }
+
+    fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        Checkpoint::f32(self, name, shape)
+    }
+}
+
 impl Codec {
-    /// Reads the decoder and the codebooks, whose names begin with `prefix`. With `portable` it runs on candle's tensors
-    /// even where the device is the CPU.
+    /// The codec of a checkpoint: its decoder and codebooks, whose names begin with `prefix`; the encoder is read when it is
+    /// first used. On the CPU it runs on `pool`. With `portable` it runs as it would on another device, which is how that way
+    /// is tested.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] and [`Error::Model`] where the configuration asks for what there is not, or a
+    /// tensor is missing or of another shape.
+    pub fn load(checkpoint: &Checkpoint, prefix: &str, device: &Device, pool: Pool, portable: bool) -> Result<Self> {
+        Self::from_tensors(&checkpoint.config().codec, Box::new(checkpoint.clone()), prefix, device, pool, portable)
+    }
+
+    /// As [`Codec::load`], from anywhere.
     fn from_tensors(
         config: &CodecConfig,
         tensors: Box<dyn Tensors>,
@@ -204,12 +227,21 @@ impl Codec {
 
     /// Samples (1.0 is full scale) to codes, `[codebook][⌈samples / hop⌉]`.
     pub fn encode(&self, samples: &[f32]) -> Result<Vec<Vec<u32>>> {
-        let latents = self.latents(samples)?;
+        self.encode_with(samples, &mut |_| Ok(()))
+    }
+
+    /// The same; `check` hears the share that is done at least once per half second of audio and may end it with an error.
+    pub fn encode_with(&self, samples: &[f32], check: &mut dyn FnMut(f64) -> Result<()>) -> Result<Vec<Vec<u32>>> {
+        let latents = self.latents_with(samples, check)?;
         Ok(self.quantizer.encode(self.place.pool(), &latents))
     }
 
     /// What the encoder makes of samples, `[⌈samples / hop⌉][hidden_size]`.
     pub fn latents(&self, samples: &[f32]) -> Result<Vec<f32>> {
+        self.latents_with(samples, &mut |_| Ok(()))
+    }
+
+    fn latents_with(&self, samples: &[f32], check: &mut dyn FnMut(f64) -> Result<()>) -> Result<Vec<f32>> {
         self.place.pool().check()?;
         if let Some(at) = samples.iter().position(|x| !x.is_finite()) {
             return Err(Error::invalid(format!("sample {at} is {}; only finite samples can be encoded", samples[at])));
@@ -225,39 +257,14 @@ impl Codec {
             }
         };
         let mut out = [Vec::new()];
-        match encoder.start(1) {
-            AnyChain::Cpu(mut chain) => {
-                chain.push(&[samples], &mut out);
-                chain.finish(&mut out);
-            }
-            AnyChain::Device(mut chain) => {
-                chain.push(&[samples.to_vec()], &mut out)?;
-                chain.finish(&mut out)?;
-            }
+        let mut chain = encoder.start(1);
+        let piece = (self.config.sample_rate as usize / 2).max(1);
+        for (i, piece_of) in samples.chunks(piece).enumerate() {
+            check((i * piece) as f64 / samples.len() as f64)?;
+            chain.push(&[piece_of], &mut out)?;
         }
+        chain.finish(&mut out)?;
         let [latents] = out;
         Ok(latents)
-    }
-}
-
-impl Tensors for super::checkpoint::Checkpoint {
-    fn contains(&self, name: &str) -> bool {
-        super::checkpoint::Checkpoint::contains(self, name)
-    }
-    fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        super::checkpoint::Checkpoint::f32(self, name, shape)
-    }
-}
-
-impl Codec {
-    /// TEMP
-    pub fn load(
-        from: &super::checkpoint::Checkpoint,
-        prefix: &str,
-        device: &Device,
-        pool: Pool,
-        portable: bool,
-    ) -> Result<Self> {
-        Self::from_tensors(&from.config().codec, Box::new(from.clone()), prefix, device, pool, portable)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::elementwise::dots;
-use super::weights::Affine;
+use super::weights::{Affine, TimeNorm};
 use crate::generate::musicgen::kernels::{PackedF32, Pool};
 
 /// Below this many outputs, tiles of 32 cost more than dot products.
@@ -13,6 +13,7 @@ const NARROW: usize = 8;
 pub(super) struct Product {
     matrix: Matrix,
     bias: Vec<f32>,
+    norm: Option<TimeNorm>,
 }
 
 enum Matrix {
@@ -22,12 +23,24 @@ enum Matrix {
 
 impl Product {
     pub fn new(affine: Affine) -> Self {
-        let Affine { weight, bias, outputs, inputs } = affine;
+        let Affine { weight, bias, outputs, inputs, norm } = affine;
         let matrix = match outputs < NARROW {
             true => Matrix::Narrow(weight),
             false => Matrix::Packed(PackedF32::pack(&weight, outputs, inputs)),
         };
-        Self { matrix, bias }
+        Self { matrix, bias, norm }
+    }
+
+    /// Whether [`Product::normalize`] has something to do, for which it needs the whole result.
+    pub fn is_normed(&self) -> bool {
+        self.norm.is_some()
+    }
+
+    /// The norm on a whole result, if there is one.
+    pub fn normalize(&self, y: &mut [f32]) {
+        if let Some(norm) = &self.norm {
+            norm.apply(y);
+        }
     }
 
     /// Values in a row of the result.

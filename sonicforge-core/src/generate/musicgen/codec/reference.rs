@@ -2,7 +2,7 @@
 //! of operations (pad, convolve, cut). It shares no arithmetic with the executors.
 
 use super::weights::Tensors;
-use crate::generate::musicgen::config::{CodecConfig, PadMode};
+use crate::generate::musicgen::config::{CodecConfig, CodecNorm, PadMode};
 
 /// `[channels][frames]`.
 type Signal = Vec<Vec<f64>>;
@@ -72,6 +72,9 @@ impl Reference<'_> {
     }
 
     fn weight(&self, name: &str, shape: &[usize; 3]) -> Vec<f64> {
+        if self.config.norm == CodecNorm::TimeGroup {
+            return self.tensor(&format!("{name}.conv.weight"), shape);
+        }
         let mut v = self.tensor(&format!("{name}.conv.weight_v"), shape);
         let g = self.tensor(&format!("{name}.conv.weight_g"), &[shape[0], 1, 1]);
         for (row, g) in v.chunks_mut(shape[1] * shape[2]).zip(g) {
@@ -92,7 +95,7 @@ impl Reference<'_> {
         let (left, right) = if self.config.causal { (total, extra) } else { (total - total / 2, total / 2 + extra) };
         let x: Signal = x.iter().map(|x| padded(x, left, right, self.config.pad_mode)).collect();
         let rows = (x[0].len() - span) / stride + 1;
-        (0..outputs)
+        let y = (0..outputs)
             .map(|o| {
                 let at = |t: usize| {
                     let mut sum = bias[o];
@@ -105,7 +108,23 @@ impl Reference<'_> {
                 };
                 (0..rows).map(at).collect()
             })
-            .collect()
+            .collect();
+        self.normed(y, name)
+    }
+
+    /// Group norm with one group.
+    fn normed(&self, mut y: Signal, name: &str) -> Signal {
+        if self.config.norm == CodecNorm::Weight {
+            return y;
+        }
+        let [scale, offset] = ["weight", "bias"].map(|k| self.tensor(&format!("{name}.norm.{k}"), &[y.len()]));
+        let count = (y.len() * y[0].len()) as f64;
+        let mean = y.iter().flatten().sum::<f64>() / count;
+        let variance = y.iter().flatten().map(|y| (y - mean) * (y - mean)).sum::<f64>() / count;
+        for (c, y) in y.iter_mut().enumerate() {
+            y.iter_mut().for_each(|y| *y = (*y - mean) / (variance + 1e-5).sqrt() * scale[c] + offset[c]);
+        }
+        y
     }
 
     fn transposed(&self, x: &Signal, name: &str, outputs: usize, stride: usize) -> Signal {
@@ -126,6 +145,7 @@ impl Reference<'_> {
             true => (stride as f64 * self.config.trim_right_ratio).ceil() as usize,
             false => stride / 2,
         };
+        let y = self.normed(y, name);
         y.into_iter().map(|y| y[stride - right..y.len() - right].to_vec()).collect()
     }
 

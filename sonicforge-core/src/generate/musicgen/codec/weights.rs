@@ -24,6 +24,33 @@ pub(super) struct Affine {
     pub bias: Vec<f32>,
     pub outputs: usize,
     pub inputs: usize,
+    /// What the whole result goes through then.
+    pub norm: Option<TimeNorm>,
+}
+
+/// Brings a whole signal, all frames and channels together, to mean 0 and variance 1; then each channel to a scale and an
+/// offset of its own (Y. Wu, K. He, "Group Normalization", 2018, <https://arxiv.org/abs/1803.08494>, with one group).
+pub(super) struct TimeNorm {
+    pub scale: Vec<f32>,
+    pub offset: Vec<f32>,
+}
+
+impl TimeNorm {
+    /// Added to the variance.
+    pub const EPSILON: f64 = 1e-5;
+
+    /// On `[rows][channels]`.
+    pub fn apply(&self, y: &mut [f32]) {
+        let count = y.len().max(1) as f64;
+        let mean = y.iter().map(|&y| f64::from(y)).sum::<f64>() / count;
+        let variance = y.iter().map(|&y| (f64::from(y) - mean).powi(2)).sum::<f64>() / count;
+        let gain = 1.0 / (variance + Self::EPSILON).sqrt();
+        for row in y.chunks_exact_mut(self.scale.len()) {
+            for ((y, &scale), &offset) in row.iter_mut().zip(&self.scale).zip(&self.offset) {
+                *y = ((f64::from(*y) - mean) * gain) as f32 * scale + offset;
+            }
+        }
+    }
 }
 
 /// One layer of an LSTM; gates in PyTorch's order: input, forget, cell, output.
@@ -48,7 +75,8 @@ pub(super) fn conv(tensors: &dyn Tensors, prefix: &str, shape: &ConvShape) -> Re
         }
     }
     let bias = tensors.f32(&format!("{name}.bias"), &[outputs])?;
-    Ok(Affine { weight, bias, outputs, inputs: channels * kernel })
+    let norm = time_norm(tensors, prefix, &shape.name, outputs, shape.normed)?;
+    Ok(Affine { weight, bias, outputs, inputs: channels * kernel, norm })
 }
 
 /// As [`TransposedShape`] says: `inputs` of the product are `[x(t−1), x(t)]`, its outputs `[stride][outputs]`.
@@ -67,7 +95,8 @@ pub(super) fn transposed(tensors: &dyn Tensors, prefix: &str, shape: &Transposed
         }
     }
     let bias = tensors.f32(&format!("{name}.bias"), &[outputs])?.repeat(stride);
-    Ok(Affine { weight, bias, outputs: stride * outputs, inputs: 2 * channels })
+    let norm = time_norm(tensors, prefix, &shape.name, outputs, shape.normed)?;
+    Ok(Affine { weight, bias, outputs: stride * outputs, inputs: 2 * channels, norm })
 }
 
 /// As [`LstmShape`] says, from the first layer to the last.
@@ -80,9 +109,24 @@ pub(super) fn lstm(tensors: &dyn Tensors, prefix: &str, shape: &LstmShape) -> Re
             let mut bias = tensors.f32(&format!("{name}.bias_ih_l{layer}"), &[4 * size])?;
             let other = tensors.f32(&format!("{name}.bias_hh_l{layer}"), &[4 * size])?;
             bias.iter_mut().zip(&other).for_each(|(bias, other)| *bias += other);
-            Ok(LstmWeights { input: Affine { weight, bias, outputs: 4 * size, inputs: size }, recurrent })
+            Ok(LstmWeights { input: Affine { weight, bias, outputs: 4 * size, inputs: size, norm: None }, recurrent })
         })
         .collect()
+}
+
+/// The norm after a convolution, where there is one.
+fn time_norm(
+    tensors: &dyn Tensors,
+    prefix: &str,
+    name: &str,
+    channels: usize,
+    normed: bool,
+) -> Result<Option<TimeNorm>> {
+    if !normed {
+        return Ok(None);
+    }
+    let values = |which: &str| tensors.f32(&format!("{prefix}{name}.norm.{which}"), &[channels]);
+    Ok(Some(TimeNorm { scale: values("weight")?, offset: values("bias")? }))
 }
 
 /// A weight whose norm may be kept apart.

@@ -38,7 +38,7 @@ macro_rules! for_every_level {
         }
     };
 }
-pub(super) use for_every_level;
+pub(crate) use for_every_level;
 
 /// eˣ for |x| < 87 within 2 ulp; smaller x give 0 or next to it, larger ones stop at e⁸⁸. NaN stays NaN.
 ///

@@ -9,6 +9,7 @@
 //! their sum"). It wants one unsigned side: Q4_K is unsigned, and a signed byte q is kept as q + 128, with
 //! Σ p·q = Σ p·(q + 128) − 128·Σ p.
 
+use super::elementwise::for_every_level;
 use super::{Level, Pool, Shared, over_tiles};
 
 /// Outputs per tile.
@@ -25,14 +26,27 @@ const ROWS: usize = 8;
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// Rows of x as bytes: p = round(x / e) with e = max|x| / 127 in each block of 32.
+/// Rows of x as bytes: p = round(x / e) with e = max|x| / 127 in each block of 32. Eight rows lie side by side, so that a
+/// kernel finds everything about a block in one place.
 pub(crate) struct QuantizedRows {
-    bytes: Vec<i8>,
-    scales: Vec<f32>,
-    /// Σ p of each block.
-    sums: Vec<i32>,
+    /// `[group of eight rows][block]`.
+    bundles: Vec<Bundle>,
     m: usize,
     k: usize,
+}
+
+/// One block of eight rows.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Bundle {
+    /// `[four inputs][row]`: the bytes of inputs 4g to 4g + 3.
+    quads: [[[i8; 4]; ROWS]; BLOCK / 4],
+    /// e of each row.
+    scales: [f32; ROWS],
+    /// −128·Σ p of each row, what an unsigned q has too much.
+    offsets: [i32; ROWS],
+    /// e·Σ p of each row.
+    sums: [f32; ROWS],
 }
 
 impl QuantizedRows {
@@ -42,54 +56,50 @@ impl QuantizedRows {
     /// When the lengths do not fit.
     pub fn new(x: &[f32], m: usize, k: usize) -> Self {
         assert!(x.len() == m * k && k % BLOCK == 0, "{m} rows of {k} in {}", x.len());
-        let blocks = x.len() / BLOCK;
-        let mut rows = Self { bytes: vec![0; x.len()], scales: vec![0.0; blocks], sums: vec![0; blocks], m, k };
-        match Level::detect() {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the machine has these.
-            Level::Avx512 => unsafe { round_avx512(x, &mut rows) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the same.
-            Level::Avx2 => unsafe { round_avx2(x, &mut rows) },
-            _ => round(x, &mut rows),
-        }
+        let empty = Bundle { quads: [[[0; 4]; ROWS]; 8], scales: [0.0; ROWS], offsets: [0; ROWS], sums: [0.0; ROWS] };
+        let mut rows = Self { bundles: vec![empty; m.div_ceil(ROWS) * (k / BLOCK)], m, k };
+        round(x, k, &mut rows.bundles);
         rows
+    }
+
+    /// The blocks of the group that begins at `row`.
+    fn group(&self, row: usize) -> &[Bundle] {
+        let blocks = self.k / BLOCK;
+        &self.bundles[row / ROWS * blocks..][..blocks]
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn round_avx512(x: &[f32], rows: &mut QuantizedRows) {
-    round(x, rows);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn round_avx2(x: &[f32], rows: &mut QuantizedRows) {
-    round(x, rows);
-}
-
-#[inline(always)]
-fn round(x: &[f32], rows: &mut QuantizedRows) {
-    let out = rows.bytes.chunks_exact_mut(BLOCK).zip(rows.scales.iter_mut().zip(&mut rows.sums));
-    for (x, (bytes, (scale, sum))) in x.chunks_exact(BLOCK).zip(out) {
-        let mut largest = [0.0f32; 8];
-        for x in x.chunks_exact(8) {
-            for (l, x) in largest.iter_mut().zip(x) {
-                *l = if x.abs() > *l { x.abs() } else { *l };
+for_every_level! {
+    fn round(x: &[f32], k: usize, bundles: &mut [Bundle]) {
+        let blocks = k / BLOCK;
+        for (at, x) in x.chunks_exact(BLOCK).enumerate() {
+            let (row, block) = (at / blocks, at % blocks);
+            let bundle = &mut bundles[row / ROWS * blocks + block];
+            let row = row % ROWS;
+            let mut largest = [0.0f32; 8];
+            for x in x.chunks_exact(8) {
+                for (l, x) in largest.iter_mut().zip(x) {
+                    *l = if x.abs() > *l { x.abs() } else { *l };
+                }
             }
+            let largest = largest.iter().fold(0.0f32, |a, &b| if b > a { b } else { a });
+            // A block of zeros, or one too large to scale, has no bytes worth keeping; NaN stays visible in the scale.
+            let scale = if x.iter().any(|x| x.is_nan()) { f32::NAN } else { largest / 127.0 };
+            let inverse = if largest > 0.0 && largest.is_finite() { 127.0 / largest } else { 0.0 };
+            let mut bytes = [0i8; BLOCK];
+            let mut total = 0;
+            for (byte, x) in bytes.iter_mut().zip(x) {
+                let value = (x * inverse).round_ties_even() as i32;
+                *byte = value as i8;
+                total += value;
+            }
+            for (quad, four) in bundle.quads.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                quad[row] = *four;
+            }
+            bundle.scales[row] = scale;
+            bundle.offsets[row] = -128 * total;
+            bundle.sums[row] = scale * total as f32;
         }
-        let largest = largest.iter().fold(0.0f32, |a, &b| if b > a { b } else { a });
-        // A block of zeros, or one too large to scale, has no bytes worth keeping; NaN stays visible in the scale.
-        *scale = if x.iter().any(|x| x.is_nan()) { f32::NAN } else { largest / 127.0 };
-        let inverse = if largest > 0.0 && largest.is_finite() { 127.0 / largest } else { 0.0 };
-        let mut total = 0;
-        for (byte, x) in bytes.iter_mut().zip(x) {
-            let value = (x * inverse).round_ties_even() as i32;
-            *byte = value as i8;
-            total += value;
-        }
-        *sum = total;
     }
 }
 
@@ -149,20 +159,20 @@ impl PackedQ8_0 {
                 // SAFETY: the machine has these.
                 Level::Avx512 => unsafe {
                     match count {
-                        1 => x86::q8_avx512::<1>(quants, scales, x, row, sums),
-                        2 => x86::q8_avx512::<2>(quants, scales, x, row, sums),
-                        3 => x86::q8_avx512::<3>(quants, scales, x, row, sums),
-                        4 => x86::q8_avx512::<4>(quants, scales, x, row, sums),
-                        5 => x86::q8_avx512::<5>(quants, scales, x, row, sums),
-                        6 => x86::q8_avx512::<6>(quants, scales, x, row, sums),
-                        7 => x86::q8_avx512::<7>(quants, scales, x, row, sums),
-                        _ => x86::q8_avx512::<8>(quants, scales, x, row, sums),
+                        1 => x86::q8_avx512::<1>(quants, scales, x.group(row), sums),
+                        2 => x86::q8_avx512::<2>(quants, scales, x.group(row), sums),
+                        3 => x86::q8_avx512::<3>(quants, scales, x.group(row), sums),
+                        4 => x86::q8_avx512::<4>(quants, scales, x.group(row), sums),
+                        5 => x86::q8_avx512::<5>(quants, scales, x.group(row), sums),
+                        6 => x86::q8_avx512::<6>(quants, scales, x.group(row), sums),
+                        7 => x86::q8_avx512::<7>(quants, scales, x.group(row), sums),
+                        _ => x86::q8_avx512::<8>(quants, scales, x.group(row), sums),
                     }
                 },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the same.
-                Level::Avx2 => unsafe { x86::q8_avx2(quants, scales, x, row, count, sums) },
-                _ => q8_plain(quants, scales, x, row, count, sums),
+                Level::Avx2 => unsafe { x86::q8_avx2(quants, scales, x.group(row), count, sums) },
+                _ => q8_plain(quants, scales, x.group(row), count, sums),
             }
         });
     }
@@ -243,20 +253,20 @@ impl PackedQ4K {
                 // SAFETY: the machine has these.
                 Level::Avx512 => unsafe {
                     match count {
-                        1 => x86::q4_avx512::<1>(quants, scales, x, row, sums),
-                        2 => x86::q4_avx512::<2>(quants, scales, x, row, sums),
-                        3 => x86::q4_avx512::<3>(quants, scales, x, row, sums),
-                        4 => x86::q4_avx512::<4>(quants, scales, x, row, sums),
-                        5 => x86::q4_avx512::<5>(quants, scales, x, row, sums),
-                        6 => x86::q4_avx512::<6>(quants, scales, x, row, sums),
-                        7 => x86::q4_avx512::<7>(quants, scales, x, row, sums),
-                        _ => x86::q4_avx512::<8>(quants, scales, x, row, sums),
+                        1 => x86::q4_avx512::<1>(quants, scales, x.group(row), sums),
+                        2 => x86::q4_avx512::<2>(quants, scales, x.group(row), sums),
+                        3 => x86::q4_avx512::<3>(quants, scales, x.group(row), sums),
+                        4 => x86::q4_avx512::<4>(quants, scales, x.group(row), sums),
+                        5 => x86::q4_avx512::<5>(quants, scales, x.group(row), sums),
+                        6 => x86::q4_avx512::<6>(quants, scales, x.group(row), sums),
+                        7 => x86::q4_avx512::<7>(quants, scales, x.group(row), sums),
+                        _ => x86::q4_avx512::<8>(quants, scales, x.group(row), sums),
                     }
                 },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the same.
-                Level::Avx2 => unsafe { x86::q4_avx2(quants, scales, x, row, count, sums) },
-                _ => q4_plain(quants, scales, x, row, count, sums),
+                Level::Avx2 => unsafe { x86::q4_avx2(quants, scales, x.group(row), count, sums) },
+                _ => q4_plain(quants, scales, x.group(row), count, sums),
             }
         });
     }
@@ -303,56 +313,38 @@ fn product(
     });
 }
 
-fn q8_plain(
-    quants: &[Line],
-    scales: &[u16],
-    x: &QuantizedRows,
-    row: usize,
-    count: usize,
-    sums: &mut [[f32; TILE]; ROWS],
-) {
-    for (i, sum) in sums[..count].iter_mut().enumerate() {
+fn q8_plain(quants: &[Line], scales: &[u16], x: &[Bundle], count: usize, sums: &mut [[f32; TILE]; ROWS]) {
+    for (row, sum) in sums[..count].iter_mut().enumerate() {
         *sum = [0.0; TILE];
-        let bytes = &x.bytes[(row + i) * x.k..][..x.k];
-        let steps = &x.scales[(row + i) * (x.k / BLOCK)..];
-        for (b, lines) in quants.chunks_exact(8).enumerate() {
+        for ((lines, scales), x) in quants.chunks_exact(8).zip(scales.chunks_exact(TILE)).zip(x) {
             let mut total = [0i32; TILE];
-            for (g, line) in lines.iter().enumerate() {
-                let p = &bytes[b * BLOCK + g * 4..][..4];
+            for (line, quads) in lines.iter().zip(&x.quads) {
                 for (lane, total) in total.iter_mut().enumerate() {
                     for j in 0..4 {
-                        *total += i32::from((line.0[lane * 4 + j] ^ 0x80) as i8) * i32::from(p[j]);
+                        *total += i32::from((line.0[lane * 4 + j] ^ 0x80) as i8) * i32::from(quads[row][j]);
                     }
                 }
             }
             for lane in 0..TILE {
-                let d = half::f16::from_bits(scales[b * TILE + lane]).to_f32();
-                sum[lane] += total[lane] as f32 * (d * steps[b]);
+                let d = half::f16::from_bits(scales[lane]).to_f32();
+                sum[lane] += total[lane] as f32 * (d * x.scales[row]);
             }
         }
     }
 }
 
-fn q4_plain(
-    quants: &[Line],
-    scales: &[Scales4],
-    x: &QuantizedRows,
-    row: usize,
-    count: usize,
-    sums: &mut [[f32; TILE]; ROWS],
-) {
-    for (i, sum) in sums[..count].iter_mut().enumerate() {
+fn q4_plain(quants: &[Line], scales: &[Scales4], x: &[Bundle], count: usize, sums: &mut [[f32; TILE]; ROWS]) {
+    for (row, sum) in sums[..count].iter_mut().enumerate() {
         *sum = [0.0; TILE];
-        let bytes = &x.bytes[(row + i) * x.k..][..x.k];
-        let (steps, totals) = (&x.scales[(row + i) * (x.k / BLOCK)..], &x.sums[(row + i) * (x.k / BLOCK)..]);
-        for (sub, lines) in quants.chunks_exact(4).enumerate() {
+        for (sub, (lines, x)) in quants.chunks_exact(4).zip(x).enumerate() {
             let mut total = [0i32; TILE];
             for (g, line) in lines.iter().enumerate() {
-                let p = &bytes[sub * BLOCK + g * 8..][..8];
+                let (first, second) = (&x.quads[2 * g][row], &x.quads[2 * g + 1][row]);
                 for (lane, total) in total.iter_mut().enumerate() {
                     for j in 0..4 {
                         let byte = line.0[lane * 4 + j];
-                        *total += i32::from(byte & 15) * i32::from(p[j]) + i32::from(byte >> 4) * i32::from(p[j + 4]);
+                        *total +=
+                            i32::from(byte & 15) * i32::from(first[j]) + i32::from(byte >> 4) * i32::from(second[j]);
                     }
                 }
             }
@@ -360,8 +352,8 @@ fn q4_plain(
             for lane in 0..TILE {
                 let d = half::f16::from_bits(scale.d[lane]).to_f32() * f32::from(scale.s[sub % 8][lane]);
                 let dmin = half::f16::from_bits(scale.dmin[lane]).to_f32() * f32::from(scale.m[sub % 8][lane]);
-                sum[lane] += total[lane] as f32 * (d * steps[sub]);
-                sum[lane] -= totals[sub] as f32 * (dmin * steps[sub]);
+                sum[lane] += total[lane] as f32 * (d * x.scales[row]);
+                sum[lane] -= x.sums[row] * dmin;
             }
         }
     }
@@ -369,39 +361,40 @@ fn q4_plain(
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{BLOCK, Line, QuantizedRows, ROWS, Scales4, TILE};
+    use super::{Bundle, Line, ROWS, Scales4, TILE};
     use std::arch::x86_64::*;
+
+    /// How far ahead of the products the weights are fetched, in lines.
+    const AHEAD: usize = 64;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,f16c")]
     pub(super) unsafe fn q8_avx512<const M: usize>(
         quants: &[Line],
         scales: &[u16],
-        x: &QuantizedRows,
-        row: usize,
+        x: &[Bundle],
         sums: &mut [[f32; TILE]; ROWS],
     ) {
-        let blocks = x.k / BLOCK;
-        // SAFETY: quants and scales hold `blocks` blocks, x has rows row..row + M of as many.
+        // SAFETY: quants and scales hold as many blocks as x; what is fetched ahead is never read.
         unsafe {
             let mut sum = [_mm512_setzero_ps(); M];
             let mut line: *const __m512i = quants.as_ptr().cast();
             let mut d = scales.as_ptr();
-            let (p, e, s) = (x.bytes.as_ptr(), x.scales.as_ptr(), x.sums.as_ptr());
-            for b in 0..blocks {
+            for x in x {
                 let mut total = [_mm512_setzero_si512(); M];
                 for (i, total) in total.iter_mut().enumerate() {
-                    *total = _mm512_set1_epi32(-128 * *s.add((row + i) * blocks + b));
+                    *total = _mm512_set1_epi32(x.offsets[i]);
                 }
                 for g in 0..8 {
+                    _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(g + AHEAD).cast());
                     let weights = _mm512_load_si512(line.add(g));
                     for (i, total) in total.iter_mut().enumerate() {
-                        let four: *const i32 = p.add((row + i) * x.k + b * BLOCK + g * 4).cast();
-                        *total = _mm512_dpbusd_epi32(*total, weights, _mm512_set1_epi32(four.read_unaligned()));
+                        let four = _mm512_set1_epi32(i32::from_ne_bytes(x.quads[g][i].map(|b| b as u8)));
+                        *total = _mm512_dpbusd_epi32(*total, weights, four);
                     }
                 }
                 let scale = _mm512_cvtph_ps(_mm256_loadu_si256(d.cast()));
                 for i in 0..M {
-                    let step = _mm512_mul_ps(scale, _mm512_set1_ps(*e.add((row + i) * blocks + b)));
+                    let step = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[i]));
                     sum[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total[i]), step, sum[i]);
                 }
                 line = line.add(8);
@@ -417,32 +410,28 @@ mod x86 {
     pub(super) unsafe fn q4_avx512<const M: usize>(
         quants: &[Line],
         scales: &[Scales4],
-        x: &QuantizedRows,
-        row: usize,
+        x: &[Bundle],
         sums: &mut [[f32; TILE]; ROWS],
     ) {
-        let blocks = x.k / BLOCK;
-        // SAFETY: quants and scales hold `blocks` sub-blocks, x has rows row..row + M of as many.
+        // SAFETY: quants and scales hold as many sub-blocks as x has blocks; what is fetched ahead is never read.
         unsafe {
             let low = _mm512_set1_epi8(15);
             let mut sum = [_mm512_setzero_ps(); M];
             let mut line: *const __m512i = quants.as_ptr().cast();
-            let (p, e, s) = (x.bytes.as_ptr(), x.scales.as_ptr(), x.sums.as_ptr());
-            for (at, scale) in scales.iter().enumerate() {
+            for (scale, x) in scales.iter().zip(x.chunks_exact(8)) {
                 let d = _mm512_cvtph_ps(_mm256_load_si256(scale.d.as_ptr().cast()));
                 let dmin = _mm512_cvtph_ps(_mm256_load_si256(scale.dmin.as_ptr().cast()));
-                for sub in 0..8 {
-                    let b = at * 8 + sub;
+                for (sub, x) in x.iter().enumerate() {
                     let mut total = [_mm512_setzero_si512(); M];
                     for g in 0..4 {
+                        _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(g + AHEAD).cast());
                         let pair = _mm512_load_si512(line.add(g));
                         let first = _mm512_and_si512(pair, low);
                         let second = _mm512_and_si512(_mm512_srli_epi16(pair, 4), low);
                         for (i, total) in total.iter_mut().enumerate() {
-                            let four: *const i32 = p.add((row + i) * x.k + b * BLOCK + g * 8).cast();
-                            *total = _mm512_dpbusd_epi32(*total, first, _mm512_set1_epi32(four.read_unaligned()));
-                            let four = four.add(1);
-                            *total = _mm512_dpbusd_epi32(*total, second, _mm512_set1_epi32(four.read_unaligned()));
+                            let four = |g: usize| _mm512_set1_epi32(i32::from_ne_bytes(x.quads[g][i].map(|b| b as u8)));
+                            *total = _mm512_dpbusd_epi32(*total, first, four(2 * g));
+                            *total = _mm512_dpbusd_epi32(*total, second, four(2 * g + 1));
                         }
                     }
                     let six = |bytes: &[u8; TILE]| {
@@ -450,11 +439,9 @@ mod x86 {
                     };
                     let (ds, dm) = (_mm512_mul_ps(d, six(&scale.s[sub])), _mm512_mul_ps(dmin, six(&scale.m[sub])));
                     for i in 0..M {
-                        let at = (row + i) * blocks + b;
-                        let step = _mm512_set1_ps(*e.add(at));
-                        sum[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total[i]), _mm512_mul_ps(ds, step), sum[i]);
-                        let all = _mm512_set1_ps(*s.add(at) as f32);
-                        sum[i] = _mm512_fnmadd_ps(all, _mm512_mul_ps(dm, step), sum[i]);
+                        let step = _mm512_mul_ps(ds, _mm512_set1_ps(x.scales[i]));
+                        sum[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total[i]), step, sum[i]);
+                        sum[i] = _mm512_fnmadd_ps(_mm512_set1_ps(x.sums[i]), dm, sum[i]);
                     }
                     line = line.add(4);
                 }
@@ -470,24 +457,19 @@ mod x86 {
     pub(super) unsafe fn q8_avx2(
         quants: &[Line],
         scales: &[u16],
-        x: &QuantizedRows,
-        row: usize,
+        x: &[Bundle],
         count: usize,
         sums: &mut [[f32; TILE]; ROWS],
     ) {
-        let blocks = x.k / BLOCK;
-        // SAFETY: quants and scales hold `blocks` blocks, x has rows row..row + count of as many.
+        // SAFETY: quants and scales hold as many blocks as x.
         unsafe {
             let (flip, ones) = (_mm256_set1_epi8(-128), _mm256_set1_epi16(1));
             for (i, out) in sums[..count].iter_mut().enumerate() {
-                let p = x.bytes.as_ptr().add((row + i) * x.k);
-                let e = x.scales.as_ptr().add((row + i) * blocks);
                 let mut sum = [_mm256_setzero_ps(); 2];
-                for b in 0..blocks {
+                for (b, x) in x.iter().enumerate() {
                     let mut total = [_mm256_setzero_si256(); 2];
                     for g in 0..8 {
-                        let four: *const i32 = p.add(b * BLOCK + g * 4).cast();
-                        let four = _mm256_set1_epi32(four.read_unaligned());
+                        let four = _mm256_set1_epi32(i32::from_ne_bytes(x.quads[g][i].map(|b| b as u8)));
                         let line: *const __m256i = quants.as_ptr().add(b * 8 + g).cast();
                         for h in 0..2 {
                             let q = _mm256_xor_si256(_mm256_load_si256(line.add(h)), flip);
@@ -497,7 +479,7 @@ mod x86 {
                     }
                     for h in 0..2 {
                         let d = _mm256_cvtph_ps(_mm_loadu_si128(scales.as_ptr().add(b * TILE + h * 8).cast()));
-                        let step = _mm256_mul_ps(d, _mm256_set1_ps(*e.add(b)));
+                        let step = _mm256_mul_ps(d, _mm256_set1_ps(x.scales[i]));
                         sum[h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total[h]), step, sum[h]);
                     }
                 }
@@ -511,37 +493,30 @@ mod x86 {
     pub(super) unsafe fn q4_avx2(
         quants: &[Line],
         scales: &[Scales4],
-        x: &QuantizedRows,
-        row: usize,
+        x: &[Bundle],
         count: usize,
         sums: &mut [[f32; TILE]; ROWS],
     ) {
-        let blocks = x.k / BLOCK;
-        // SAFETY: quants and scales hold `blocks` sub-blocks, x has rows row..row + count of as many.
+        // SAFETY: quants and scales hold as many sub-blocks as x has blocks.
         unsafe {
             let (low, ones) = (_mm256_set1_epi8(15), _mm256_set1_epi16(1));
             for (i, out) in sums[..count].iter_mut().enumerate() {
-                let p = x.bytes.as_ptr().add((row + i) * x.k);
-                let at = (row + i) * blocks;
                 let mut sum = [_mm256_setzero_ps(); 2];
-                for b in 0..blocks {
+                for (b, x) in x.iter().enumerate() {
                     let scale = &scales[b / 8];
                     let mut total = [_mm256_setzero_si256(); 2];
                     for g in 0..4 {
-                        let four: *const i32 = p.add(b * BLOCK + g * 8).cast();
-                        let first = _mm256_set1_epi32(four.read_unaligned());
-                        let second = _mm256_set1_epi32(four.add(1).read_unaligned());
+                        let four = |g: usize| _mm256_set1_epi32(i32::from_ne_bytes(x.quads[g][i].map(|b| b as u8)));
                         let line: *const __m256i = quants.as_ptr().add(b * 4 + g).cast();
                         for h in 0..2 {
                             let pair = _mm256_load_si256(line.add(h));
                             let high = _mm256_and_si256(_mm256_srli_epi16(pair, 4), low);
-                            let a = _mm256_maddubs_epi16(_mm256_and_si256(pair, low), first);
-                            let c = _mm256_maddubs_epi16(high, second);
+                            let a = _mm256_maddubs_epi16(_mm256_and_si256(pair, low), four(2 * g));
+                            let c = _mm256_maddubs_epi16(high, four(2 * g + 1));
                             total[h] = _mm256_add_epi32(total[h], _mm256_madd_epi16(_mm256_add_epi16(a, c), ones));
                         }
                     }
-                    let step = _mm256_set1_ps(x.scales[at + b]);
-                    let all = _mm256_set1_ps(x.sums[at + b] as f32);
+                    let (step, all) = (_mm256_set1_ps(x.scales[i]), _mm256_set1_ps(x.sums[i]));
                     for h in 0..2 {
                         let half =
                             |bits: &[u16; TILE]| _mm256_cvtph_ps(_mm_loadu_si128(bits.as_ptr().add(h * 8).cast()));
@@ -552,7 +527,7 @@ mod x86 {
                         let ds = _mm256_mul_ps(half(&scale.d), six(&scale.s[b % 8]));
                         let dm = _mm256_mul_ps(half(&scale.dmin), six(&scale.m[b % 8]));
                         sum[h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total[h]), _mm256_mul_ps(ds, step), sum[h]);
-                        sum[h] = _mm256_fnmadd_ps(all, _mm256_mul_ps(dm, step), sum[h]);
+                        sum[h] = _mm256_fnmadd_ps(all, dm, sum[h]);
                     }
                 }
                 _mm256_storeu_ps(out.as_mut_ptr(), sum[0]);
@@ -592,8 +567,9 @@ mod tests {
     fn exact(x: &QuantizedRows, w: &[f32], i: usize, j: usize) -> f64 {
         (0..x.k)
             .map(|s| {
-                let value = f64::from(x.bytes[i * x.k + s]) * f64::from(x.scales[(i * x.k + s) / BLOCK]);
-                value * f64::from(w[j * x.k + s])
+                let bundle = &x.group(i)[s / BLOCK];
+                let byte = bundle.quads[s % BLOCK / 4][i % ROWS][s % 4];
+                f64::from(byte) * f64::from(bundle.scales[i % ROWS]) * f64::from(w[j * x.k + s])
             })
             .sum()
     }
@@ -638,9 +614,9 @@ mod tests {
         let mut x = vec![0.0; 64];
         x[40] = f32::NAN;
         let rows = QuantizedRows::new(&x, 1, 64);
-        assert_eq!(rows.scales[0], 0.0);
-        assert!(rows.scales[1].is_nan());
-        let loud = QuantizedRows::new(&[-127.0; 32], 1, 32);
-        assert_eq!((loud.bytes[0], loud.scales[0], loud.sums[0]), (-127, 1.0, -127 * 32));
+        assert_eq!(rows.group(0)[0].scales[0], 0.0);
+        assert!(rows.group(0)[1].scales[0].is_nan());
+        let loud = &QuantizedRows::new(&[-127.0; 32], 1, 32).bundles[0];
+        assert_eq!((loud.quads[7][0], loud.scales[0], loud.offsets[0]), ([-127; 4], 1.0, 128 * 127 * 32));
     }
 }
