@@ -175,7 +175,7 @@ struct State {
 
 impl DeviceChain {
     /// Takes rows, `[rows][channels]` of each stream, all of one length; appends what is final to `out`.
-    pub fn push(&mut self, x: &[Vec<f32>], out: &mut [Vec<f32>]) -> Result<()> {
+    pub fn push(&mut self, x: &[&[f32]], out: &mut [Vec<f32>]) -> Result<()> {
         let net = Arc::clone(&self.net);
         let width = net.stages[0].0.inputs();
         let len = x[0].len();

@@ -257,23 +257,13 @@ impl Codec {
             }
         };
         let mut out = [Vec::new()];
+        let mut chain = encoder.start(1);
         let piece = (self.config.sample_rate as usize / 2).max(1);
-        match encoder.start(1) {
-            AnyChain::Cpu(mut chain) => {
-                for (done, piece) in samples.chunks(piece).enumerate() {
-                    check((done * piece.len()) as f64 / samples.len() as f64)?;
-                    chain.push(&[piece], &mut out);
-                }
-                chain.finish(&mut out);
-            }
-            AnyChain::Device(mut chain) => {
-                for (done, piece) in samples.chunks(piece).enumerate() {
-                    check((done * piece.len()) as f64 / samples.len() as f64)?;
-                    chain.push(&[piece.to_vec()], &mut out)?;
-                }
-                chain.finish(&mut out)?;
-            }
+        for (i, piece_of) in samples.chunks(piece).enumerate() {
+            check((i * piece) as f64 / samples.len() as f64)?;
+            chain.push(&[piece_of], &mut out)?;
         }
+        chain.finish(&mut out)?;
         let [latents] = out;
         Ok(latents)
     }

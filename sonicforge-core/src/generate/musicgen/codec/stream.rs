@@ -36,9 +36,30 @@ pub(crate) struct DecodeStreams {
     pub(super) frames: usize,
 }
 
+/// A network at work, wherever it runs.
 pub(super) enum AnyChain {
     Cpu(Chain),
     Device(DeviceChain),
+}
+
+impl AnyChain {
+    /// Takes rows, `[rows][channels]` of each stream, all of one length; appends what is final to `out`.
+    pub fn push(&mut self, x: &[&[f32]], out: &mut [Vec<f32>]) -> Result<()> {
+        match self {
+            AnyChain::Cpu(chain) => chain.push(x, out),
+            AnyChain::Device(chain) => chain.push(x, out)?,
+        }
+        Ok(())
+    }
+
+    /// The inputs have ended: appends the rest to `out`.
+    pub fn finish(self, out: &mut [Vec<f32>]) -> Result<()> {
+        match self {
+            AnyChain::Cpu(chain) => chain.finish(out),
+            AnyChain::Device(chain) => chain.finish(out)?,
+        }
+        Ok(())
+    }
 }
 
 impl DecodeStreams {
@@ -58,10 +79,7 @@ impl DecodeStreams {
         let mut out = vec![Vec::new(); self.streams];
         if counts[0] > 0 {
             let x: Vec<Vec<f32>> = codes.iter().map(|codes| self.quantizer.decode(codes)).collect();
-            match &mut self.chain {
-                AnyChain::Cpu(chain) => chain.push(&x.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut out),
-                AnyChain::Device(chain) => chain.push(&x, &mut out)?,
-            }
+            self.chain.push(&x.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut out)?;
             self.frames += counts[0];
         }
         Ok(out)
@@ -71,10 +89,7 @@ impl DecodeStreams {
     pub fn finish(self) -> Result<Vec<Vec<f32>>> {
         self.pool.check()?;
         let mut out = vec![Vec::new(); self.streams];
-        match self.chain {
-            AnyChain::Cpu(chain) => chain.finish(&mut out),
-            AnyChain::Device(chain) => chain.finish(&mut out)?,
-        }
+        self.chain.finish(&mut out)?;
         Ok(out)
     }
 }
