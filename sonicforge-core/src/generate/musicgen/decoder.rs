@@ -68,7 +68,13 @@ pub(crate) struct Prompts {
 
 impl Decoder {
     /// Reads the tensors under `decoder.`, and `enc_to_dec_proj`.
-    pub fn load(compute: &Compute, from: &Checkpoint, precision: Precision) -> Result<Self> {
+    /// `before` is called before each layer with the share that is loaded; its error ends the loading.
+    pub fn load(
+        compute: &Compute,
+        from: &Checkpoint,
+        precision: Precision,
+        before: &mut dyn FnMut(f64) -> Result<()>,
+    ) -> Result<Self> {
         let config = from.config().decoder.clone();
         let melody = from.config().melody.is_some();
         let (h, width) = (config.hidden_size, from.config().text.d_model);
@@ -77,6 +83,7 @@ impl Decoder {
         let norm = |name: &str| Norm::load(compute, from, name, h, EPSILON, true);
         let mut layers = Vec::with_capacity(config.layers);
         for i in 0..config.layers {
+            before(i as f64 / config.layers as f64)?;
             let at = format!("{base}.layers.{i}");
             let own = |part: &str| format!("{at}.self_attn.{part}_proj.weight");
             let other = |part: &str| format!("{at}.encoder_attn.{part}_proj.weight");
