@@ -10,6 +10,7 @@ mod blocks;
 #[cfg(test)]
 mod blocks_tests;
 mod cache;
+mod charsmap;
 mod checkpoint;
 #[cfg(test)]
 mod checkpoint_tests;
@@ -43,6 +44,7 @@ mod text_encoder;
 #[cfg(test)]
 mod tiny;
 mod tokenizer;
+mod tokenizer_check;
 mod weights;
 
 pub use musicgen::{DeviceKind, LoadOptions, ModelInfo, MusicGen};
