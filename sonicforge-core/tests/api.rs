@@ -1,10 +1,10 @@
 //! Every public name that `golden/api.json` lists in three spellings is there in Rust; Python and Node check theirs.
-#![cfg(all(feature = "io", feature = "master", feature = "plot"))]
+#![cfg(all(feature = "generate", feature = "io", feature = "master", feature = "plot"))]
 
 use std::collections::BTreeSet;
 
 use sonicforge_core::progress::NoProgress;
-use sonicforge_core::{analyze, audio, error, io, master, progress, testing};
+use sonicforge_core::{analyze, audio, error, generate, io, master, progress, testing};
 
 /// Compiles when the names exist, and says which they were.
 macro_rules! names {
@@ -75,6 +75,17 @@ fn every_listed_name_is_there() {
         master::BandReduction,
         master::ReductionTimeline,
         master::gain_matched,
+        generate::Request,
+        generate::Generator,
+        generate::Checked,
+        generate::musicgen::MusicGen,
+        generate::musicgen::MusicStream,
+        generate::musicgen::ModelInfo,
+        generate::musicgen::LoadOptions,
+        generate::musicgen::DeviceKind,
+        generate::musicgen::Precision,
+        generate::musicgen::quantize,
+        generate::musicgen::QuantizeReport,
         testing::Signal,
     ];
     let methods = methods![
@@ -152,6 +163,19 @@ fn every_listed_name_is_there() {
         "master::Report::from_json" => master::Report::from_json,
         "master::Report::to_json" => master::Report::to_json,
         "master::Report::summary" => master::Report::summary,
+        "generate::Request::validate" => generate::Request::validate,
+        "generate::Generator::generate" => <generate::musicgen::MusicGen as generate::Generator>::generate,
+        "generate::Generator::generate_batch" => <generate::musicgen::MusicGen as generate::Generator>::generate_batch,
+        "generate::musicgen::MusicGen::load" => |path: &str| generate::musicgen::MusicGen::load(path, &generate::musicgen::LoadOptions::default()),
+        "generate::musicgen::MusicGen::info" => generate::musicgen::MusicGen::info,
+        "generate::musicgen::MusicGen::generate" => generate::musicgen::MusicGen::generate,
+        "generate::musicgen::MusicGen::generate_batch" => generate::musicgen::MusicGen::generate_batch,
+        "generate::musicgen::MusicGen::stream" => generate::musicgen::MusicGen::stream,
+        "generate::musicgen::MusicGen::tokenize" => generate::musicgen::MusicGen::tokenize,
+        "generate::musicgen::MusicGen::generate_codes" => generate::musicgen::MusicGen::generate_codes,
+        "generate::musicgen::MusicGen::decode_codes" => generate::musicgen::MusicGen::decode_codes,
+        "generate::musicgen::MusicGen::encode_audio" => generate::musicgen::MusicGen::encode_audio,
+        "generate::musicgen::MusicStream::next_chunk" => generate::musicgen::MusicStream::next_chunk,
         "testing::Signal::render" => testing::Signal::render,
     ];
     let compiled: BTreeSet<&str> = names.into_iter().chain(methods).collect();

@@ -91,6 +91,7 @@ fn the_full_tree_and_the_bare_one() {
 }
 
 /// No thread is started by the core, so nothing is left hanging in a fork and nothing competes with the host's threads.
+/// The one exception is what a generator's model is asked for: `threads` of its own, in one file, which knows about forks.
 #[test]
 fn no_threads_of_its_own() {
     fn walk(folder: &Path, found: &mut Vec<String>) {
@@ -98,7 +99,7 @@ fn no_threads_of_its_own() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(&path, found);
-            } else if path.extension().is_some_and(|e| e == "rs") {
+            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("musicgen/kernels/pool.rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
                 // Tests may.
                 let code = text.split("#[cfg(test)]").next().unwrap();

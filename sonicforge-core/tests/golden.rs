@@ -10,6 +10,14 @@
 //! | `master` | `target` (text) or `plan` | the report |
 //! | `match` | `reference` (an input), `parts` | the plan of `plan_match` |
 //! | `preset` | `json` or `toml` (text) | the preset, or `error` (the code) where reading it must fail |
+//! | `tokenize` | `checkpoint`, `prompts` | `ids` of each |
+//! | `generate_codes` | `checkpoint`, `request` | `codes`, `[codebooks][frames]` |
+//! | `decode_codes` | `checkpoint`, `codes` | `sample_rate`, `channels`, `frames`, and `probes` as of `render` |
+//! | `encode_audio` | `checkpoint`, `sample_rate`, `samples` (`[channels][frames]`) | `codes` |
+//! | `generation_error` | `checkpoint`, `batches` (lists of requests) | `errors`: the code of each batch, none of which may succeed |
+//!
+//! A `checkpoint` is a folder in `tests/fixtures/generate`, loaded in f32 with one thread. A `request` has the fields of
+//! `Request` that JSON can hold. These cases (folder `generate`) need the feature `generate`.
 //!
 //! Every field of `expected` is compared: numbers within the tolerance of the outermost field that they are in (equal,
 //! when it has none), lists item by item, objects by the keys that are expected, the rest exactly.
@@ -29,7 +37,9 @@ fn golden_vectors() {
     let at_least: usize = std::fs::read_to_string(root.join("COUNT")).unwrap().trim().parse().unwrap();
     assert!(cases.len() >= at_least, "{} golden cases, but COUNT says {at_least}", cases.len());
     let mut failures = Vec::new();
-    for path in &cases {
+    let possible =
+        |path: &&PathBuf| cfg!(feature = "generate") || !path.parent().is_some_and(|p| p.ends_with("generate"));
+    for path in cases.iter().filter(possible) {
         let case: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap())
             .unwrap_or_else(|e| panic!("{} is not JSON: {e}", path.display()));
         let name = path.strip_prefix(&root).unwrap().display();
@@ -63,10 +73,7 @@ fn run(case: &Value) -> Value {
             let preset = serde_json::from_value(case["parameters"]["preset"].clone()).unwrap();
             let mut chain = MasteringChain::new(&preset).unwrap();
             chain.render(&mut audio).unwrap();
-            let frames = audio.frames();
-            let probes: Vec<Vec<f32>> =
-                (0..audio.channels()).map(|c| (1..=16).map(|k| audio.channel(c)[k * frames / 17]).collect()).collect();
-            serde_json::json!({ "latency": chain.latency(), "frames": frames, "probes": probes })
+            serde_json::json!({ "latency": chain.latency(), "frames": audio.frames(), "probes": probes(&audio) })
         }
         Some("plan") => serde_json::to_value(plan(&input(case), &target(case)).unwrap()).unwrap(),
         Some("master") => {
@@ -94,7 +101,68 @@ fn run(case: &Value) -> Value {
                 Err(error) => serde_json::json!({ "error": error.code() }),
             }
         }
+        #[cfg(feature = "generate")]
+        Some(operation) => generation::run(operation, &case["parameters"]),
         other => panic!("unknown golden operation {other:?}"),
+    }
+}
+
+/// Sixteen samples of each channel.
+fn probes(audio: &AudioBuffer) -> Vec<Vec<f32>> {
+    let frames = audio.frames();
+    (0..audio.channels()).map(|c| (1..=16).map(|k| audio.channel(c)[k * frames / 17]).collect()).collect()
+}
+
+/// The operations on the tiny checkpoints.
+#[cfg(feature = "generate")]
+mod generation {
+    use super::*;
+    use serde::de::DeserializeOwned;
+    use serde_json::json;
+    use sonicforge_core::generate::Request;
+    use sonicforge_core::generate::musicgen::{LoadOptions, MusicGen, Precision};
+
+    pub fn run(operation: &str, parameters: &Value) -> Value {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/generate");
+        let options = LoadOptions { quantization: Some(Precision::F32), threads: 1, ..LoadOptions::default() };
+        let model = MusicGen::load(fixtures.join(parameters["checkpoint"].as_str().unwrap()), &options).unwrap();
+        match operation {
+            "tokenize" => {
+                let ids = |prompt: String| model.tokenize(&prompt).unwrap();
+                json!({ "ids": read::<Vec<String>>(parameters, "prompts").into_iter().map(ids).collect::<Vec<_>>() })
+            }
+            "generate_codes" => {
+                let request: Request = read(parameters, "request");
+                json!({ "codes": model.generate_codes(&[request], &mut NoProgress).unwrap()[0] })
+            }
+            "decode_codes" => {
+                let audio = model.decode_codes(&read::<Vec<Vec<u32>>>(parameters, "codes")).unwrap();
+                json!({
+                    "sample_rate": audio.sample_rate(),
+                    "channels": audio.channels(),
+                    "frames": audio.frames(),
+                    "probes": probes(&audio)
+                })
+            }
+            "encode_audio" => {
+                let samples: Vec<Vec<f32>> = read(parameters, "samples");
+                let audio = AudioBuffer::from_channels(read(parameters, "sample_rate"), &samples).unwrap();
+                json!({ "codes": model.encode_audio(&audio).unwrap() })
+            }
+            "generation_error" => {
+                let code = |batch: Vec<Request>| match model.generate_batch(&batch, &mut NoProgress) {
+                    Ok(_) => Value::Null,
+                    Err(error) => error.code().into(),
+                };
+                let batches: Vec<Vec<Request>> = read(parameters, "batches");
+                json!({ "errors": batches.into_iter().map(code).collect::<Vec<_>>() })
+            }
+            other => panic!("unknown golden operation {other:?}"),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(parameters: &Value, key: &str) -> T {
+        serde_json::from_value(parameters[key].clone()).unwrap_or_else(|e| panic!("{key}: {e}"))
     }
 }
 

@@ -87,6 +87,20 @@ pub fn give(py: Python<'_>, audio: AudioBuffer) -> Samples<'_> {
 /// `(channels, frames)` float32 and the sample rate in Hz: how audio leaves.
 pub type Samples<'py> = (Bound<'py, PyArray2<f32>>, u32);
 
+/// Codes, `(codebooks, frames)` uint32.
+pub type Codes<'py> = Bound<'py, PyArray2<u32>>;
+
+/// Hands codes to Python.
+pub fn give_codes(py: Python<'_>, codes: Vec<Vec<u32>>) -> Codes<'_> {
+    let shape = (codes.len(), codes.first().map_or(0, Vec::len));
+    Array2::from_shape_vec(shape, codes.concat()).expect("all codebooks have as many frames").into_pyarray(py)
+}
+
+/// Takes codes from Python, whatever their order in memory.
+pub fn take_codes(codes: &PyReadonlyArray2<'_, u32>) -> Vec<Vec<u32>> {
+    codes.as_array().rows().into_iter().map(|book| book.to_vec()).collect()
+}
+
 const IN_USE: &str = "the array is in use by another call of sonicforge; wait for it, or pass a copy";
 
 fn check(array: &Bound<'_, PyArray2<f32>>) -> PyResult<()> {

@@ -9,6 +9,8 @@ mod audio;
 mod chain;
 mod enter;
 mod errors;
+mod generate;
+mod generator;
 mod io;
 mod json;
 mod master;
@@ -25,6 +27,8 @@ fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
     analyze::register(m)?;
     audio::register(m)?;
     chain::register(m)?;
+    generate::register(m)?;
+    generator::register(m)?;
     io::register(m)?;
     master::register(m)?;
     plot::register(m)?;

@@ -11,6 +11,7 @@ import pytest
 import sonicforge as sf
 
 GOLDEN = Path(__file__).parents[2] / "sonicforge-core" / "tests" / "golden"
+CHECKPOINTS = GOLDEN.parent / "fixtures" / "generate"
 CASES = sorted(path for path in GOLDEN.glob("*/*.json") if path.parent.name != "tools")
 
 
@@ -33,8 +34,11 @@ def render(case):
     chain = sf.MasteringChain(sf.Preset.from_json(json.dumps(case["parameters"]["preset"])))
     rendered = chain.render(audio)
     latency = chain.prepare(sample_rate=audio.sample_rate, channels=audio.channels).latency
-    at = [k * rendered.frames // 17 for k in range(1, 17)]
-    return {"latency": latency, "frames": rendered.frames, "probes": rendered.samples[:, at].tolist()}
+    return {"latency": latency, "frames": rendered.frames, "probes": probes(rendered)}
+
+
+def probes(audio):
+    return audio.samples[:, [k * audio.frames // 17 for k in range(1, 17)]].tolist()
 
 
 def plan(case):
@@ -63,6 +67,45 @@ def preset(case):
         return {"error": error.code}
 
 
+def model(case):
+    return sf.MusicGen.load(CHECKPOINTS / case["parameters"]["checkpoint"], quantization="f32", threads=1)
+
+
+def tokenize(case):
+    return {"ids": [model(case).tokenize(prompt) for prompt in case["parameters"]["prompts"]]}
+
+
+def generate_codes(case):
+    request = sf.GenerationRequest.of(case["parameters"]["request"])
+    return {"codes": model(case).generate_codes(request).tolist()}
+
+
+def decode_codes(case):
+    audio = model(case).decode_codes(case["parameters"]["codes"])
+    return {
+        "sample_rate": audio.sample_rate,
+        "channels": audio.channels,
+        "frames": audio.frames,
+        "probes": probes(audio),
+    }
+
+
+def encode_audio(case):
+    audio = sf.AudioBuffer(case["parameters"]["samples"], case["parameters"]["sample_rate"])
+    return {"codes": model(case).encode_audio(audio).tolist()}
+
+
+def generation_error(case):
+    generator, errors = model(case), []
+    for batch in case["parameters"]["batches"]:
+        try:
+            generator.generate_batch(batch)
+            errors.append(None)
+        except sf.SonicForgeError as error:
+            errors.append(error.code)
+    return {"errors": errors}
+
+
 OPERATIONS = {
     "analyze": analyze,
     "render": render,
@@ -70,6 +113,11 @@ OPERATIONS = {
     "master": master,
     "match": match,
     "preset": preset,
+    "tokenize": tokenize,
+    "generate_codes": generate_codes,
+    "decode_codes": decode_codes,
+    "encode_audio": encode_audio,
+    "generation_error": generation_error,
 }
 
 

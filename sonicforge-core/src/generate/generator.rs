@@ -23,9 +23,7 @@ pub trait Generator: Send {
         let count = requests.len();
         let mut made = Vec::with_capacity(count);
         for (i, request) in requests.iter().enumerate() {
-            let mut part =
-                |step: Step| progress.report(Step::new(step.stage, (i as f64 + step.fraction) / count as f64));
-            made.push(self.generate(request, &mut part)?);
+            made.push(self.generate(request, &mut part(progress, i, count))?);
         }
         Ok(made)
     }
@@ -66,6 +64,32 @@ impl<G: Generator> Generator for Checked<G> {
         check(progress, "generating", Step::new("generate", 1.0))?;
         Ok(audio)
     }
+
+    /// Looks at all requests before it makes the first piece.
+    fn generate_batch(&mut self, requests: &[Request], progress: &mut dyn Progress) -> Result<Vec<AudioBuffer>> {
+        if requests.is_empty() {
+            return Err(Error::invalid("a batch of 0 requests was given; expected at least one"));
+        }
+        for (i, request) in requests.iter().enumerate() {
+            request.validate().map_err(|e| match e {
+                Error::InvalidArgument(message) if requests.len() > 1 => {
+                    Error::InvalidArgument(format!("request {i}: {message}"))
+                }
+                other => other,
+            })?;
+        }
+        let count = requests.len();
+        let mut made = Vec::with_capacity(count);
+        for (i, request) in requests.iter().enumerate() {
+            made.push(self.generate(request, &mut part(progress, i, count))?);
+        }
+        Ok(made)
+    }
+}
+
+/// News of piece `i` of `count` as news of the whole.
+fn part(progress: &mut dyn Progress, i: usize, count: usize) -> impl Progress {
+    move |step: Step| progress.report(Step::new(step.stage, (i as f64 + step.fraction) / count as f64))
 }
 
 #[cfg(test)]
@@ -100,6 +124,16 @@ mod tests {
         assert_eq!(e.code(), "SF_MODEL");
         let e = Checked(tone).generate(&Request::new(""), &mut NoProgress).unwrap_err();
         assert_eq!(e.code(), "SF_INVALID_ARGUMENT");
+        assert_eq!(Checked(tone).generate_batch(&[], &mut NoProgress).unwrap_err().code(), "SF_INVALID_ARGUMENT");
+        let mut calls = 0;
+        let counted = |request: &Request, progress: &mut dyn Progress| {
+            calls += 1;
+            tone(request, progress)
+        };
+        let batch = [Request::new("a"), Request { seconds: -1.0, ..Request::new("b") }];
+        let e = Checked(counted).generate_batch(&batch, &mut NoProgress).unwrap_err();
+        assert!(e.to_string().starts_with("request 1: seconds is -1"), "{e}");
+        assert_eq!(calls, 0);
         let stop = &mut |_: Step| ControlFlow::Break(());
         let e = Checked(tone).generate(&Request::new("a"), stop).unwrap_err();
         assert_eq!(e.code(), "SF_CANCELLED");

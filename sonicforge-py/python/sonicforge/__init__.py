@@ -1,4 +1,4 @@
-"""SonicForge: audio files in and out, measurement, and mastering to a loudness target.
+"""SonicForge: audio files in and out, measurement, mastering to a loudness target, and music from text.
 
 import sonicforge as sf
 
@@ -10,6 +10,16 @@ print(mastered.report.summary())
 from . import exceptions, testing
 from ._analysis import Analysis, Analyzer, BandLevel, Live, Timeline, analyze
 from ._audio import AudioBuffer
+from ._generate import (
+    CallableGenerator,
+    GenerationRequest,
+    Generator,
+    ModelInfo,
+    MusicGen,
+    MusicStream,
+    QuantizeReport,
+    quantize,
+)
 from ._io import FileInfo, Picture, Reader, Tags, Writer, info, tags
 from ._master import (
     BandReduction,
@@ -50,6 +60,7 @@ __all__ = [
     "AudioBuffer",
     "BandLevel",
     "BandReduction",
+    "CallableGenerator",
     "CancelToken",
     "DeEsser",
     "Equalizer",
@@ -58,18 +69,24 @@ __all__ = [
     "FileInfo",
     "Gain",
     "GainReduction",
+    "GenerationRequest",
+    "Generator",
     "Glue",
     "Limiter",
     "Live",
     "Mastered",
     "MasteringChain",
     "MatchParts",
+    "ModelInfo",
     "Multiband",
     "MultibandBand",
+    "MusicGen",
+    "MusicStream",
     "Picture",
     "Plan",
     "Preset",
     "Processor",
+    "QuantizeReport",
     "Reader",
     "ReductionTimeline",
     "Report",
@@ -87,6 +104,7 @@ __all__ = [
     "master",
     "master_file",
     "plan",
+    "quantize",
     "show_versions",
     "tags",
     "testing",

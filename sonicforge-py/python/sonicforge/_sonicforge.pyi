@@ -1,6 +1,6 @@
 import os
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,8 @@ __all__ = [
     "Analyzer",
     "CancelToken",
     "Chain",
+    "MusicGen",
+    "MusicStream",
     "Reader",
     "Writer",
     "__version__",
@@ -16,6 +18,7 @@ __all__ = [
     "analyze",
     "edit",
     "gain_matched",
+    "generate_with",
     "info",
     "normalize",
     "panic",
@@ -28,6 +31,7 @@ __all__ = [
     "preset_names",
     "preset_save",
     "preset_to_toml",
+    "quantize",
     "read",
     "read_bytes",
     "render",
@@ -48,6 +52,8 @@ _Samples: TypeAlias = tuple[_Array, int]
 _Progress: TypeAlias = Callable[[str, float], object] | None
 _Path: TypeAlias = str | os.PathLike[str]
 _How: TypeAlias = tuple[str | None, str, str, int, str | None]
+
+_Codes: TypeAlias = NDArray[np.uint32]
 
 __version__: str
 
@@ -81,6 +87,34 @@ class Chain:
     ) -> _Samples: ...
 
 @final
+class MusicGen:
+    def __new__(
+        cls,
+        source: _Path,
+        device: str,
+        quantization: str | None,
+        threads: int,
+        progress: _Progress,
+        cancel: CancelToken | None,
+    ) -> MusicGen: ...
+    def info(self) -> str: ...
+    def generate(
+        self, wishes: Sequence[dict[str, Any]], progress: _Progress, cancel: CancelToken | None
+    ) -> list[_Samples]: ...
+    def stream(self, wish: dict[str, Any]) -> MusicStream: ...
+    def tokenize(self, prompt: str) -> list[int]: ...
+    def generate_codes(
+        self, wishes: Sequence[dict[str, Any]], progress: _Progress, cancel: CancelToken | None
+    ) -> list[_Codes]: ...
+    def decode_codes(self, codes: _Codes, progress: _Progress, cancel: CancelToken | None) -> _Samples: ...
+    def encode_audio(self, samples: _Array, sample_rate: int) -> _Codes: ...
+
+@final
+class MusicStream:
+    def next(self, progress: _Progress, cancel: CancelToken | None) -> _Samples | None: ...
+    def close(self) -> None: ...
+
+@final
 class Reader:
     def __new__(cls, path: _Path) -> Reader: ...
     def info(self) -> str: ...
@@ -103,6 +137,12 @@ def edit(
     numbers: Sequence[float],
     other: _Samples | None,
 ) -> _Samples: ...
+def generate_with(
+    function: Callable[[int], _Samples],
+    wishes: Sequence[dict[str, Any]],
+    progress: _Progress,
+    cancel: CancelToken | None,
+) -> list[_Samples]: ...
 def info(path: _Path) -> str: ...
 def normalize(kind: str, text: str) -> str: ...
 def panic(message: str, long: bool) -> None: ...
@@ -112,6 +152,7 @@ def preset_named(name: str) -> str: ...
 def preset_names() -> list[str]: ...
 def preset_save(path: _Path, text: str) -> None: ...
 def preset_to_toml(text: str) -> str: ...
+def quantize(folder: _Path, path: _Path, quantization: str, progress: _Progress, cancel: CancelToken | None) -> str: ...
 def read(path: _Path, progress: _Progress, cancel: CancelToken | None) -> _Samples: ...
 def read_bytes(bytes: bytes, progress: _Progress, cancel: CancelToken | None) -> _Samples: ...
 def signal(description: str, sample_rate: int, channels: int, seconds: float) -> _Samples: ...

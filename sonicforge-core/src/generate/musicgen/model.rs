@@ -12,11 +12,13 @@ use super::decoder::{Decoder, Prompts};
 use super::precision::Precision;
 use super::storage::Dtype;
 use super::text_encoder::TextEncoder;
+use super::tokenizer::LONGEST_PROMPT;
 use super::weights::Linear;
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result};
 use crate::generate::Request;
 use crate::generate::delay_pattern::DelayPattern;
+use crate::progress::{Progress, Step, check};
 
 /// A loaded checkpoint.
 pub(crate) struct Model {
@@ -42,7 +44,17 @@ pub(crate) struct Conditioning {
 }
 
 impl Model {
-    pub fn load(path: &Path, compute: Compute, precision: Option<Precision>) -> Result<Self> {
+    pub fn load(
+        path: &Path,
+        compute: Compute,
+        precision: Option<Precision>,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        /// Share of the loading that the text encoder takes, and where the decoder ends.
+        const TEXT: f64 = 0.2;
+        const DECODER: f64 = 0.9;
+        let mut at = |fraction: f64| check(progress, "loading", Step::new("load", fraction));
+        at(0.0)?;
         let checkpoint = Checkpoint::open(path)?;
         // Quantized files stay what they are; a folder of floats becomes 8 bits on a CPU.
         let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint, path)) {
@@ -62,9 +74,12 @@ impl Model {
             }
             _ => None,
         };
+        let text = TextEncoder::load(&compute, &checkpoint, precision, &mut |part| at(TEXT * part))?;
+        let decoder = Decoder::load(&compute, &checkpoint, precision, &mut |part| at(TEXT + (DECODER - TEXT) * part))?;
+        at(DECODER)?;
         let model = Self {
-            text: TextEncoder::load(&compute, &checkpoint, precision)?,
-            decoder: Decoder::load(&compute, &checkpoint, precision)?,
+            text,
+            decoder,
             codec: Codec::load(&checkpoint, "audio_encoder.", &compute.device, compute.pool.clone(), compute.portable)?,
             pattern: DelayPattern::new(config.decoder.codebooks, config.decoder.audio_channels),
             chroma_projection,
@@ -73,6 +88,7 @@ impl Model {
             checkpoint,
         };
         model.checkpoint.release();
+        at(1.0)?;
         Ok(model)
     }
 
@@ -101,6 +117,12 @@ impl Model {
         let mut ids: Vec<Option<Vec<u32>>> = Vec::with_capacity(requests.len());
         for request in requests {
             ids.push(match (&request.token_ids, &request.prompt) {
+                (Some(ids), _) if ids.len() > LONGEST_PROMPT => {
+                    return Err(Error::invalid(format!(
+                        "{} token_ids were given; expected at most {LONGEST_PROMPT}, which the text encoder learned on",
+                        ids.len()
+                    )));
+                }
                 (Some(ids), _) => Some(ids.clone()),
                 (None, Some(prompt)) => Some(self.tokenize(prompt)?),
                 (None, None) => None,

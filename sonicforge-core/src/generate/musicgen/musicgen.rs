@@ -1,6 +1,5 @@
 //! The public door: load a checkpoint, ask for music.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -122,9 +121,17 @@ impl MusicGen {
     /// [`Error::Io`] when a file cannot be read, [`Error::Format`] when one is damaged, [`Error::Model`] when a tensor is
     /// missing or has the wrong shape, [`Error::Unsupported`] for a device this build does not have.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
+        Self::load_with(path, options, &mut NoProgress)
+    }
+
+    /// The same, with news of the stage `"load"`.
+    ///
+    /// # Errors
+    /// As [`MusicGen::load`]; [`Error::Cancelled`] when `progress` said so.
+    pub fn load_with(path: impl AsRef<Path>, options: &LoadOptions, progress: &mut dyn Progress) -> Result<Self> {
         let (compute, device) = compute(options)?;
         let threads = compute.pool.threads();
-        let model = Model::load(path.as_ref(), compute, options.quantization)?;
+        let model = Model::load(path.as_ref(), compute, options.quantization, progress)?;
         let config = model.checkpoint.config();
         let frame_rate = f64::from(model.codec.sample_rate()) / model.codec.hop() as f64;
         let (decoder, step_bytes) = model.decoder.bytes();
@@ -244,8 +251,16 @@ impl MusicGen {
     /// # Errors
     /// [`Error::InvalidArgument`] when codebooks, lengths or entries do not fit the model.
     pub fn decode_codes(&self, codes: &[Vec<u32>]) -> Result<AudioBuffer> {
+        self.decode_codes_with(codes, &mut NoProgress)
+    }
+
+    /// The same, with news of the stage `"decode"`.
+    ///
+    /// # Errors
+    /// As [`MusicGen::decode_codes`]; [`Error::Cancelled`] when `progress` said so.
+    pub fn decode_codes_with(&self, codes: &[Vec<u32>], progress: &mut dyn Progress) -> Result<AudioBuffer> {
         self.model.check_codes("codes", codes)?;
-        self.decode_with(codes, &mut |_: Step| ControlFlow::Continue(()))
+        self.decode_with(codes, progress)
     }
 
     /// Codes of audio at the model's sample rate, `[codebooks][frames]`; the last frame may reach past its end.

@@ -38,7 +38,8 @@ impl Case {
     fn load(folder: &Path, portable: bool) -> Self {
         let compute =
             if portable { Compute::device(Device::Cpu, candle_core::DType::F32) } else { Compute::cpu(2) }.unwrap();
-        let model = Model::load(folder, compute, Some(Precision::F32)).unwrap_or_else(|e| panic!("{folder:?}: {e}"));
+        let model = Model::load(folder, compute, Some(Precision::F32), &mut NoProgress)
+            .unwrap_or_else(|e| panic!("{folder:?}: {e}"));
         let json = std::fs::read_to_string(folder.join("reference.json")).unwrap();
         Self {
             name: format!(

@@ -40,13 +40,20 @@ struct Layer {
 
 impl TextEncoder {
     /// Reads the tensors under `text_encoder.`.
-    pub fn load(compute: &Compute, from: &Checkpoint, precision: Precision) -> Result<Self> {
+    /// `before` is called before each layer with the share that is loaded; its error ends the loading.
+    pub fn load(
+        compute: &Compute,
+        from: &Checkpoint,
+        precision: Precision,
+        before: &mut dyn FnMut(f64) -> Result<()>,
+    ) -> Result<Self> {
         let config = from.config().text.clone();
         let (d, inner) = (config.d_model, config.heads * config.d_kv);
         let epsilon = config.layer_norm_epsilon;
         let matrix = |names: &[String], outputs, inputs| Linear::load(compute, from, names, outputs, inputs, precision);
         let mut layers = Vec::with_capacity(config.layers);
         for i in 0..config.layers {
+            before(i as f64 / config.layers as f64)?;
             let at = format!("text_encoder.encoder.block.{i}.layer");
             let attention = |part: &str| format!("{at}.0.SelfAttention.{part}.weight");
             let ff = |part: &str| [format!("{at}.1.DenseReluDense.{part}.weight")];
