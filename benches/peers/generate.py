@@ -148,9 +148,17 @@ def ours_measured(folder: pathlib.Path, precision: str, steps: int, wall: float)
     program = ours_bin()
     if program is None:
         raise SystemExit("generate-peer is not built: see the head of this script")
-    command = [str(program), str(folder), "--precision", precision]
+    source = folder
+    if precision.startswith("q"):  # from its own file, as a host would; made once
+        source = folder.parent / f"{folder.name}-{precision}.gguf"
+        if not source.exists():
+            subprocess.run([str(program), "quantize", str(folder), str(source), precision], check=True, stdout=sys.stderr)
+    command = [str(program), str(source), "--precision", precision]
     command += ["--wall", str(wall), "--threads", "2"] if wall else ["--few", str(FEW), "--many", str(FEW + steps)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    got = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    if source.is_file():
+        got["file_mib"] = source.stat().st_size / 2**20
+    return got
 
 
 CONTESTANTS = {
@@ -203,6 +211,7 @@ def measure(name: str, folder: pathlib.Path, steps: int, wall: float) -> dict:
     got["text"] = cpu(made.text, 3)
     codes, tone = made.random_codes(5 * FRAME_RATE), np.sin(np.arange(5 * RATE) * 0.05).astype(np.float32) * 0.3
     got["codec decode"] = cpu(lambda: made.decode(codes), 3) / 5
+    got["file_mib"] = sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2**20
     got["peak_mib"] = peak_mib()
     got["codec encode"] = cpu(lambda: made.encode(tone), 3) / 5
     return got
@@ -241,7 +250,7 @@ def processor() -> str:
 
 ROWS = [("step cfg", "one step, CPU ms", 1000), ("step plain", "one step without guidance, CPU ms", 1000), ("step batch 4", "one step of four songs, CPU ms", 1000),
         ("text", "T5, 12 tokens, CPU s", 1), ("few cfg", "first four frames, CPU s", 1), ("codec decode", "codec decode, CPU s per s", 1),
-        ("codec encode", "codec encode, CPU s per s", 1), ("peak_mib", "peak memory, MiB", 1), ("load", "loading, CPU s", 1),
+        ("codec encode", "codec encode, CPU s per s", 1), ("peak_mib", "peak memory, MiB", 1), ("file_mib", "file, MiB", 1), ("load", "loading, CPU s", 1),
         ("song", "song, two threads, s per s by the clock", 1)]  # fmt: skip
 
 

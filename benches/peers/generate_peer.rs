@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! generate-peer MODEL [--precision q8_0] [--threads 1] [--few 4] [--many 36] [--times 3]
+//! generate-peer quantize FOLDER OUT.gguf PRECISION
 //! generate-peer MODEL --wall SECONDS [--precision q8_0] [--threads 2]
 //! ```
 //! MODEL is a folder in the hub's layout or a GGUF file. CPU seconds are those of the whole process, all threads.
@@ -13,7 +14,7 @@ use std::time::Instant;
 use serde_json::{Map, json};
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::generate::Request;
-use sonicforge_core::generate::musicgen::{LoadOptions, MusicGen};
+use sonicforge_core::generate::musicgen::{LoadOptions, MusicGen, quantize};
 use sonicforge_core::progress::NoProgress;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -36,6 +37,12 @@ fn main() -> Outcome<()> {
         match word.strip_prefix("--") {
             Some(name) => drop(options.insert(name.to_owned(), rest.next().ok_or(format!("--{name} needs a value"))?)),
             None => words.push(word),
+        }
+    }
+    if let [word, folder, gguf, precision] = &words[..] {
+        if word == "quantize" {
+            quantize(folder, gguf, precision.parse()?, &mut NoProgress)?;
+            return Ok(());
         }
     }
     let path = words.first().ok_or("name a model: a folder or a GGUF file")?;
