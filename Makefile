@@ -89,7 +89,7 @@ golden: $(READY)
 	SONICFORGE_GOLDEN=write cargo test $(CORE) --test golden
 
 bench:
-	cargo bench -p sonicforge-benches
+	cargo bench -p sonicforge-benches --features generate
 
 # The same work through ffmpeg, sox, pedalboard and others, on a folder of music that you name (see benches/peers/README.md).
 MUSIC ?=

@@ -12,7 +12,10 @@ use std::path::PathBuf;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Map, Value, json};
 use sonicforge_core::audio::AudioBuffer;
+use sonicforge_core::generate::Request;
 use sonicforge_core::generate::musicgen::{LoadOptions, MusicGen};
+use sonicforge_core::generate::sampling::Sampling;
+use sonicforge_core::progress::NoProgress;
 use sonicforge_core::testing::Signal;
 
 /// A checkpoint in the hub's layout around the 32 kHz codec; it is removed when this is dropped.
@@ -34,6 +37,14 @@ struct Sizes {
 /// As small as can be: for what does not ask the language model.
 const TINY: Sizes =
     Sizes { name: "tiny", layers: 1, hidden: 64, heads: 1, text_layers: 1, text_width: 64, text_vocab: 32 };
+
+/// T5-base before a decoder that costs nothing.
+const TEXT: Sizes =
+    Sizes { name: "text", layers: 1, hidden: 64, heads: 1, text_layers: 12, text_width: 768, text_vocab: 32_128 };
+
+/// musicgen-small: 2.3 GB of floats.
+const SMALL: Sizes =
+    Sizes { name: "small", layers: 24, hidden: 1024, heads: 16, text_layers: 12, text_width: 768, text_vocab: 32_128 };
 
 /// Codebooks, their size and the width of their rows; the codec's narrowest layer and its ratios.
 const BOOKS: usize = 4;
@@ -216,5 +227,59 @@ fn codec_speed(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, codec_speed);
+/// A request for `frames` frames with a prompt of 12 tokens.
+fn ask(frames: usize, seed: u64) -> Request {
+    Request {
+        token_ids: Some((2..13).chain([1]).collect()),
+        seconds: frames as f64 / 50.0,
+        seed,
+        top_k: Some(250),
+        temperature: Some(1.0),
+        guidance_scale: Some(3.0),
+        ..Request::default()
+    }
+}
+
+/// A prompt of 12 tokens through T5-base.
+fn text_speed(c: &mut Criterion) {
+    let checkpoint = Checkpoint::write(&TEXT).expect("room in the temporary folder");
+    let model = load(&checkpoint);
+    let mut group = c.benchmark_group("text encoder");
+    group.sample_size(20);
+    group.bench_function("12 tokens", |b| {
+        b.iter(|| model.generate_codes(black_box(&[ask(1, 0)]), &mut NoProgress).expect("a good request"))
+    });
+    group.finish();
+}
+
+/// Steps of musicgen-small with guidance in Q8_0, for one song and for four.
+fn step_speed(c: &mut Criterion) {
+    const FRAMES: usize = 22;
+    let checkpoint = Checkpoint::write(&SMALL).expect("room in the temporary folder");
+    let model = load(&checkpoint);
+    let mut group = c.benchmark_group("step");
+    group.sample_size(10);
+    for songs in [1u64, 4] {
+        let requests: Vec<Request> = (0..songs).map(|seed| ask(FRAMES, seed)).collect();
+        // Three columns more than frames, for the delays.
+        group.throughput(Throughput::Elements(FRAMES as u64 + 3));
+        group.bench_function(format!("{songs} at once"), |b| {
+            b.iter(|| model.generate_codes(black_box(&requests), &mut NoProgress).expect("good requests"))
+        });
+    }
+    group.finish();
+}
+
+/// One token out of 2048.
+fn sampling_speed(c: &mut Criterion) {
+    let logits: Vec<f32> = (0..CODES).map(|i| ((i * 7919) % 1000) as f32 / 100.0).collect();
+    let mut group = c.benchmark_group("sampling");
+    for (name, top_k, top_p) in [("all", 0, 1.0), ("top-k 250", 250, 1.0), ("top-p 0.9", 0, 0.9)] {
+        let sampling = Sampling { temperature: 1.0, top_k, top_p };
+        group.bench_function(name, |b| b.iter(|| sampling.draw(black_box(&logits), 0.5)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, codec_speed, text_speed, step_speed, sampling_speed);
 criterion_main!(benches);

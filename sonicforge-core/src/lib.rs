@@ -1,7 +1,7 @@
 //! # SonicForge
 //!
-//! Embeddable audio for hosts written in Rust, Python or Node: files in and out ([`io`]), measurement ([`analyze`]) and
-//! mastering to a loudness target that is proved on the output ([`master`]).
+//! Embeddable audio for hosts written in Rust, Python or Node: files in and out ([`io`]), measurement ([`analyze`]),
+//! mastering to a loudness target that is proved on the output ([`master`]) and music from text ([`generate`]).
 #![doc(test(attr(deny(warnings))))]
 
 pub mod audio;
@@ -38,4 +38,7 @@ mod guide {
     mod analyze {}
     #[doc = include_str!("../../docs/master.md")]
     mod master {}
+    #[cfg(feature = "generate")]
+    #[doc = include_str!("../../docs/generate.md")]
+    mod generate {}
 }

@@ -1,5 +1,5 @@
 /**
- * SonicForge: audio files in and out, measurement, and mastering to a loudness target.
+ * SonicForge: audio files in and out, measurement, mastering to a loudness target, and music from text.
  *
  * ```js
  * import { AudioBuffer, master } from 'sonicforge'
@@ -607,6 +607,177 @@ export function master(audio: AudioBuffer, options?: MasterOptions): Promise<Mas
 export function masterFile(input: string | URL, output: string | URL, options?: MasterFileOptions): Promise<Report>
 /** The original at the loudness of its master, for comparing by ear. */
 export function gainMatched(original: AudioBuffer, report: Report, options?: CallOptions): Promise<AudioBuffer>
+
+/** What a piece of music is to be. What is left out is left to the generator. */
+export interface GenerateOptions {
+  /** Token ids instead of a prompt, for checkpoints without a tokenizer. */
+  tokenIds?: Uint32Array | readonly number[] | undefined
+  /** New music, above 0 up to 3600; 10 unless given. */
+  seconds?: number | undefined
+  /** Same seed and same request, same music. A whole number below 2^53, or a bigint below 2^64; 0 unless given. */
+  seed?: number | bigint | undefined
+  /** Below 1 safer, above 1 wilder; 0 takes the most likely token always. */
+  temperature?: number | undefined
+  /** Only the k most likely tokens can be drawn; 0: all. */
+  topK?: number | undefined
+  /** Only the most likely tokens that together reach this probability can be drawn; 1: all. */
+  topP?: number | undefined
+  /** How much the prompt weighs, 1 (no guidance) to 50. */
+  guidanceScale?: number | undefined
+  /** Music to go on from, at the generator's sample rate. */
+  continueFrom?: AudioBuffer | undefined
+  /** Codes to go on from, one array per codebook, instead of `continueFrom`. */
+  continueCodes?: readonly (Uint32Array | readonly number[])[] | undefined
+  /** Whether the result begins with what it goes on from, as the codec hears it; true unless given. */
+  keepPrompt?: boolean | undefined
+  /** A melody to follow, at the generator's sample rate; for melody models. */
+  melody?: AudioBuffer | undefined
+}
+
+/** One piece of a batch. Without a prompt and without token ids: anything the model likes. */
+export interface GenerateRequest extends GenerateOptions {
+  prompt?: string | undefined
+}
+
+/** What a function of the host's is asked for; what was not said is `null`. */
+export interface AskedRequest {
+  prompt: string | null
+  tokenIds: number[] | null
+  seconds: number
+  seed: number | bigint
+  temperature: number | null
+  topK: number | null
+  topP: number | null
+  guidanceScale: number | null
+  continueFrom: AudioBuffer | null
+  continueCodes: readonly (Uint32Array | readonly number[])[] | null
+  keepPrompt: boolean
+  melody: AudioBuffer | null
+}
+
+/** What a function of the host's hears of the call that it serves. */
+export interface AskedCall {
+  /** When it aborts, the caller has got its rejection already; stop working. */
+  signal: AbortSignal | undefined
+  /** Tells the caller how far the piece is, 0 to 1; the stage is `"generate"` unless given. */
+  onProgress: (step: { stage?: string; fraction: number }) => void
+}
+
+/** What a function of the host's returns: finite samples, at least one frame. */
+export type Made = AudioBuffer | { samples: Float32Array; sampleRate: number; channels?: number }
+
+/** Whatever makes music from a request: a {@link MusicGen}, or a function of the host's. */
+export abstract class Generator {
+  /**
+   * A generator from a function. Requests are validated before it is called, what it returns is looked at, and what it
+   * throws is the rejection.
+   */
+  static fromFunction(make: (request: AskedRequest, call: AskedCall) => Made | Promise<Made>): Generator
+
+  /** Makes one piece. Without a prompt: anything the model likes. */
+  generate(prompt?: string | null, options?: GenerateOptions & CallOptions): Promise<AudioBuffer>
+  /** Makes several, in the order of the requests; a string is a request with nothing but a prompt, null one without. */
+  generateBatch(requests: readonly (GenerateRequest | string | null)[], options?: CallOptions): Promise<AudioBuffer[]>
+  /** Makes one piece while it is listened to; together the same samples as `generate`. A loop that is left stops it. */
+  stream(prompt?: string | null, options?: GenerateOptions & CallOptions): AsyncGenerator<AudioBuffer, void, undefined>
+}
+
+/** In how many bits the weights of a model are kept. */
+export type Precision = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q6_k' | 'q4_k'
+
+export interface LoadOptions {
+  /** `"cpu"` unless given; `"cuda"`, `"cuda:1"` … and `"metal"` in builds that have them. */
+  device?: string | undefined
+  /** A GGUF file as it is, a folder in `"q8_0"` (on a device `"bf16"`) unless given. */
+  quantization?: Precision | undefined
+  /** Threads on a CPU; 0: as many as the machine has, up to 8. The sound does not depend on it. */
+  threads?: number | undefined
+  /** Stops waiting for the load. */
+  signal?: AbortSignal | undefined
+  onProgress?: CallOptions['onProgress']
+}
+
+/** What was loaded. */
+export interface ModelInfo {
+  readonly family: 'musicgen' | 'musicgen_melody'
+  /** Licence of the weights, as the checkpoint says; `"unknown"` when it does not. */
+  readonly licence: string
+  /** In Hz. */
+  readonly sampleRate: number
+  /** 1 or 2. */
+  readonly channels: number
+  /** Codes per second and codebook. */
+  readonly frameRate: number
+  /** Codebooks of all channels. */
+  readonly codebooks: number
+  /** Entries of a codebook. */
+  readonly codebookSize: number
+  /** Music that fits one window; longer pieces go on in further ones. In seconds. */
+  readonly windowSeconds: number
+  /** Whether it follows a melody. */
+  readonly melody: boolean
+  /** Whether it reads text, or only token ids. */
+  readonly tokenizer: boolean
+  readonly precision: Precision
+  /** `"cpu (avx512-vnni)"`, `"cuda:0"` … */
+  readonly device: string
+  /** Threads on a CPU. */
+  readonly threads: number
+  /** Bytes of the language model's and text encoder's weights in memory. */
+  readonly weightBytes: number
+  /** Bytes of them that one step reads. */
+  readonly stepBytes: number
+}
+
+/** A model of the MusicGen family. */
+export class MusicGen extends Generator {
+  private constructor()
+
+  /** Loads a folder in the Hugging Face layout, or one GGUF file written by {@link quantize}. */
+  static load(source: string | URL, options?: LoadOptions): Promise<MusicGen>
+
+  /** What was loaded, the licence of the weights among it. */
+  readonly info: ModelInfo
+
+  /** Token ids of a prompt, with the end-of-sequence token. */
+  tokenize(prompt: string): Uint32Array
+  /** As `generate`, but the codes instead of the audio, one array per codebook, with those it went on from. */
+  generateCodes(prompt?: string | null, options?: GenerateOptions & CallOptions): Promise<Uint32Array[]>
+  /** Audio of codes. */
+  decodeCodes(codes: readonly (Uint32Array | readonly number[])[], options?: CallOptions): Promise<AudioBuffer>
+  /** Codes of audio at the model's sample rate; the last frame may reach past its end. */
+  encodeAudio(audio: AudioBuffer, options?: CallOptions): Promise<Uint32Array[]>
+}
+
+export interface QuantizeOptions extends CallOptions {
+  /** `"q8_0"` unless given. */
+  quantization?: Precision | undefined
+}
+
+/** What came of quantizing. */
+export interface QuantizeReport {
+  readonly precision: Precision
+  /** Licence of the weights, which is that of the new file too. */
+  readonly licence: string
+  /** Bytes of the safetensors files. */
+  readonly bytesBefore: number
+  /** Bytes of the GGUF file. */
+  readonly bytesAfter: number
+  /** How many weights were written. */
+  readonly weights: number
+  /** How many of them in blocks of 8, 6 or 4 bits. */
+  readonly weightsQuantized: number
+  /** The root of the mean squared error of those, relative to the root of their mean square. */
+  readonly relativeError: number
+  /** Tensors whose rows the blocks of their precision do not divide, and what they were written in instead. */
+  readonly fallbacks: readonly (readonly [string, Precision])[]
+}
+
+/**
+ * Writes the checkpoint in `folder` into one GGUF file with everything that is needed to run it. The file appears whole or
+ * not at all; one that is there is replaced.
+ */
+export function quantize(folder: string | URL, path: string | URL, options?: QuantizeOptions): Promise<QuantizeReport>
 
 /** Named deterministic signals: the same description gives the same samples in Rust, Python and Node. */
 export namespace testing {

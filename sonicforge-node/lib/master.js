@@ -6,7 +6,7 @@ import { binding } from './binding.js'
 import * as check from './check.js'
 import { sync, typeError } from './errors.js'
 import { fromCore, toCore } from './names.js'
-import { CALL, run } from './run.js'
+import { CALL, run, split } from './run.js'
 
 /** Where a master is to arrive: integrated loudness in LUFS and the highest true peak in dBTP. */
 export class Target {
@@ -57,12 +57,6 @@ export class Report extends Document {
   html() {
     return sync(() => binding.reportHtml(toCore(this, 'report')))
   }
-}
-
-/** Takes the options of the call from the others. */
-function split(options, known) {
-  const { signal, onProgress, ...rest } = check.options(options, [...known, ...CALL])
-  return [rest, { signal, onProgress }]
 }
 
 /** A chain with physical numbers that a person can read and edit. */

@@ -1,11 +1,17 @@
 // Long calls: a Promise with an AbortSignal and a progress callback.
 
 import { binding } from './binding.js'
-import { kind } from './check.js'
+import { kind, options as checkOptions } from './check.js'
 import { translate, typeError } from './errors.js'
 
 /** The options that every long call takes. */
 export const CALL = ['signal', 'onProgress']
+
+/** Takes the options of the call from the others. */
+export function split(options, known) {
+  const { signal, onProgress, ...rest } = checkOptions(options, [...known, ...CALL])
+  return [rest, { signal, onProgress }]
+}
 
 /** News are fetched this often, in ms. */
 const FETCH_EVERY = 30
@@ -21,7 +27,7 @@ const FETCH_EVERY = 30
  * was done all the same, its result stands.
  */
 export async function run({ signal, onProgress }, begin, { settled = false } = {}) {
-  checkCall(signal, onProgress)
+  checkCall({ signal, onProgress })
   signal?.throwIfAborted()
   const job = new binding.Job(onProgress !== undefined)
   let timer
@@ -67,7 +73,23 @@ export async function run({ signal, onProgress }, begin, { settled = false } = {
   }
 }
 
-function checkCall(signal, onProgress) {
+/** Runs work of the host's own: its promise, unless the signal aborts before. */
+export async function orAborted(signal, work) {
+  signal?.throwIfAborted()
+  let onAbort
+  try {
+    return await new Promise((resolve, reject) => {
+      onAbort = () => reject(signal.reason)
+      listen(signal, onAbort)
+      Promise.resolve(work()).then(resolve, reject)
+    })
+  } finally {
+    unlisten(signal, onAbort)
+  }
+}
+
+/** Checks the options that every long call takes. */
+export function checkCall({ signal, onProgress }) {
   if (signal !== undefined && !(typeof signal?.aborted === 'boolean' && typeof signal.addEventListener === 'function')) {
     throw typeError(`signal is ${kind(signal)}; expected an AbortSignal`)
   }

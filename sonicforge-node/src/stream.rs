@@ -14,7 +14,7 @@ use crate::io::write_options;
 use crate::values::{Outcome, to_json};
 
 /// What one call at a time works on, until it is closed.
-struct Shared<T>(Arc<Mutex<Option<T>>>);
+pub struct Shared<T>(Arc<Mutex<Option<T>>>);
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
@@ -23,16 +23,19 @@ impl<T> Clone for Shared<T> {
 }
 
 impl<T> Shared<T> {
-    fn new(value: T) -> Self {
+    /// Something that is open.
+    pub fn new(value: T) -> Self {
         Self(Arc::new(Mutex::new(Some(value))))
     }
 
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> error::Result<R>) -> error::Result<R> {
+    /// Works on it, when it is this call's turn; errors when it is closed.
+    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> error::Result<R>) -> error::Result<R> {
         let mut value = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         work(value.as_mut().ok_or_else(|| Error::invalid("it is closed"))?)
     }
 
-    fn take(&self) -> error::Result<T> {
+    /// Closes it; errors when it was closed before.
+    pub fn take(&self) -> error::Result<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(|| Error::invalid("it is closed"))
     }
 }

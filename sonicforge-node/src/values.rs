@@ -1,6 +1,8 @@
 //! What crosses the border: audio as one planar `Float32Array`, everything that has the shape of JSON as text.
 
-use napi::bindgen_prelude::{Buffer, Float32Array, Float32ArraySlice, JsObjectValue, Object, ToNapiValue, TypeName};
+use napi::bindgen_prelude::{
+    Buffer, Float32Array, Float32ArraySlice, JsObjectValue, Object, ToNapiValue, TypeName, Uint32Array,
+};
 use napi::{Env, ValueType, sys};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,6 +10,7 @@ use sonicforge_core::audio::{AudioBuffer, Block};
 use sonicforge_core::error::{Error, Result};
 use sonicforge_core::io::Tags;
 
+use crate::generate::{MusicGen, MusicStream};
 use crate::stream::{Reader, Writer};
 
 /// Copies the host's samples; it may write to them while we work.
@@ -38,6 +41,14 @@ pub enum Outcome {
     /// As `Audio`, but certainly copied: the finalizers of external memory run only when the event loop turns, so a loop of
     /// synchronous calls would pile it up.
     Copied(AudioBuffer),
+    /// Several sounds, in their order.
+    Sounds(Vec<AudioBuffer>),
+    /// Codes of the codec, one array per codebook.
+    Codes(Vec<Vec<u32>>),
+    /// A loaded model.
+    Model(MusicGen),
+    /// A piece that is being made.
+    Stream(MusicStream),
     /// A file that is open for reading.
     Reader(Reader),
     /// A file that is being written.
@@ -71,6 +82,19 @@ impl ToNapiValue for Outcome {
                     let external = audio.samples().len() >= EXTERNAL_FROM;
                     ToNapiValue::to_napi_value(env, audio_object(&Env::from_raw(env), audio, text, external)?)
                 }
+                Outcome::Sounds(sounds) => {
+                    let sounds: Vec<_> = sounds.into_iter().map(|audio| Outcome::Audio(audio, None)).collect();
+                    ToNapiValue::to_napi_value(env, sounds)
+                }
+                Outcome::Codes(codes) => {
+                    let books: Vec<_> = codes.into_iter().map(Uint32Array::new).collect();
+                    ToNapiValue::to_napi_value(env, books)
+                }
+                Outcome::Model(model) => {
+                    model.weigh(Env::from_raw(env), 1)?;
+                    ToNapiValue::to_napi_value(env, model)
+                }
+                Outcome::Stream(stream) => ToNapiValue::to_napi_value(env, stream),
                 Outcome::Reader(reader) => ToNapiValue::to_napi_value(env, reader),
                 Outcome::Writer(writer) => ToNapiValue::to_napi_value(env, writer),
                 Outcome::Tags(tags) => ToNapiValue::to_napi_value(env, tags_object(&Env::from_raw(env), &tags)?),

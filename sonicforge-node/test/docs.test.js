@@ -1,13 +1,14 @@
-// Every JavaScript block of the guide and of the READMEs runs, each as a module of its own, in a folder with a song in it.
+// Every JavaScript block of the guide and of the READMEs runs, each as a module of its own, in a folder with a song and
+// two (tiny) models in it.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { testing } from '../lib/index.js'
+import { AudioBuffer, testing } from '../lib/index.js'
 import { folder, here } from './support.js'
 
 const docs = here('../../docs/')
@@ -33,6 +34,10 @@ for (const page of pages) {
     const place = folder(t)
     await testing.signal('music', { seed: 1, seconds: 4 }).write(join(place, 'song.flac'))
     await testing.signal('music', { seed: 2, seconds: 4 }).applyGain(3).write(join(place, 'reference.flac'))
+    for (const [name, fixture] of [['musicgen-small', 'mono'], ['musicgen-melody', 'melody']]) {
+      const model = fileURLToPath(here(`../../sonicforge-core/tests/fixtures/generate/${fixture}`))
+      symlinkSync(model, join(place, name), 'junction')
+    }
     for (const { line, code } of found) {
       const file = join(place, `line-${line}.mjs`)
       writeFileSync(file, code)
@@ -44,5 +49,14 @@ for (const page of pages) {
 }
 
 test('there are blocks', () => {
-  assert.ok(pages.flatMap(blocks).length >= 12)
+  assert.ok(pages.flatMap(blocks).length >= 20)
+})
+
+test('the example that generates runs', async (t) => {
+  const place = folder(t)
+  const model = fileURLToPath(here('../../sonicforge-core/tests/fixtures/generate/stereo'))
+  const example = fileURLToPath(here('../../examples/node/generate.mjs'))
+  await run(process.execPath, [example, model, 'fast drums', 'drums.wav', '0.5', '3'], { cwd: place })
+  const audio = await AudioBuffer.read(join(place, 'drums.wav'))
+  assert.deepEqual([audio.seconds, audio.channels, audio.sampleRate], [0.5, 2, 32_000])
 })

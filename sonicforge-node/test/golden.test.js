@@ -9,7 +9,7 @@ import * as sonicforge from '../lib/index.js'
 import { camel } from '../lib/names.js'
 import { here } from './support.js'
 
-const { MasteringChain, Plan, Preset, analyze, master, plan, testing } = sonicforge
+const { AudioBuffer, MasteringChain, MusicGen, Plan, Preset, analyze, master, plan, testing } = sonicforge
 const root = here('../../sonicforge-core/tests/golden/')
 
 const operations = {
@@ -18,9 +18,7 @@ const operations = {
     const chain = new MasteringChain(parameters.preset)
     const audio = await chain.render(sound(input))
     const { latency } = chain.prepare({ sampleRate: input.sampleRate, channels: input.channels })
-    const probe = (channel) => Array.from({ length: 16 }, (_, k) => channel[Math.floor(((k + 1) * audio.frames) / 17)])
-    const probes = Array.from({ length: audio.channels }, (_, c) => probe(audio.channel(c)))
-    return { latency, frames: audio.frames, probes }
+    return { latency, frames: audio.frames, probes: probes(audio) }
   },
   plan: ({ input, parameters }) => plan(sound(input), parameters),
   master: async ({ input, parameters: { target, plan: made } }) => {
@@ -35,6 +33,39 @@ const operations = {
       return { error: error.code }
     }
   },
+  tokenize: async ({ parameters: { checkpoint, prompts } }) => {
+    const model = await load(checkpoint)
+    return { ids: prompts.map((prompt) => [...model.tokenize(prompt)]) }
+  },
+  generate_codes: async ({ parameters: { checkpoint, request } }) => {
+    const { prompt, ...options } = request
+    return { codes: lists(await (await load(checkpoint)).generateCodes(prompt, options)) }
+  },
+  decode_codes: async ({ parameters: { checkpoint, codes } }) => {
+    const audio = await (await load(checkpoint)).decodeCodes(codes)
+    const { sampleRate, channels, frames } = audio
+    return { sampleRate, channels, frames, probes: probes(audio) }
+  },
+  encode_audio: async ({ parameters: { checkpoint, sampleRate, samples } }) => {
+    const audio = AudioBuffer.fromChannels(samples.map((channel) => Float32Array.from(channel)), { sampleRate })
+    return { codes: lists(await (await load(checkpoint)).encodeAudio(audio)) }
+  },
+  generation_error: async ({ parameters: { checkpoint, batches } }) => {
+    const model = await load(checkpoint)
+    const code = (batch) => model.generateBatch(batch).then(() => null, (error) => error.code)
+    return { errors: await Promise.all(batches.map(code)) }
+  },
+}
+
+const load = (checkpoint) =>
+  MusicGen.load(here(`../../sonicforge-core/tests/fixtures/generate/${checkpoint}`), { quantization: 'f32', threads: 1 })
+
+const lists = (codes) => codes.map((book) => [...book])
+
+/** Sixteen samples of each channel. */
+function probes(audio) {
+  const probe = (channel) => Array.from({ length: 16 }, (_, k) => channel[Math.floor(((k + 1) * audio.frames) / 17)])
+  return Array.from({ length: audio.channels }, (_, c) => probe(audio.channel(c)))
 }
 
 function sound({ signal: { kind, ...parameters }, ...format }) {

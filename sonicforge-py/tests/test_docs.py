@@ -16,11 +16,13 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, music):
-    """A folder with the files that the guide speaks of."""
+    """A folder with the files that the guide speaks of, and two (tiny) models."""
     monkeypatch.chdir(tmp_path)
     music.write("song.flac")
     music.write("song.wav")
     music.apply_gain(-3.0).write("reference.flac")
+    for name, fixture in [("musicgen-small", "mono"), ("musicgen-melody", "melody")]:
+        (tmp_path / name).symlink_to(ROOT / "sonicforge-core" / "tests" / "fixtures" / "generate" / fixture)
     return tmp_path
 
 

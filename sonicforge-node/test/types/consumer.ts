@@ -6,8 +6,10 @@ import {
   AudioBuffer,
   Equalizer,
   Gain,
+  Generator,
   Limiter,
   MasteringChain,
+  MusicGen,
   Plan,
   Preset,
   Reader,
@@ -21,11 +23,24 @@ import {
   master,
   masterFile,
   plan,
+  quantize,
   tags,
   testing,
   version,
 } from 'sonicforge'
-import type { CallOptions, ErrorCode, FileInfo, LimiterParams, Live, Mastered, Module, Step } from 'sonicforge'
+import type {
+  CallOptions,
+  ErrorCode,
+  FileInfo,
+  GenerateOptions,
+  LimiterParams,
+  Live,
+  Mastered,
+  ModelInfo,
+  Module,
+  QuantizeReport,
+  Step,
+} from 'sonicforge'
 
 export async function use(path: string): Promise<void> {
   const controller = new AbortController()
@@ -110,4 +125,37 @@ export async function mastering(path: URL): Promise<void> {
   report.loudnessReached = true
   // @ts-expect-error a processor is not made, its stages are
   new Reader()
+}
+
+export async function generating(folder: URL): Promise<void> {
+  const signal = AbortSignal.timeout(1_000)
+  const report: QuantizeReport = await quantize(folder, 'small.gguf', { quantization: 'q4_k', signal })
+  const model: MusicGen = await MusicGen.load('small.gguf', { device: 'cpu', threads: 2 })
+  const info: ModelInfo = model.info
+  const options: GenerateOptions = { seconds: 5, seed: 2n ** 60n, temperature: 1.1, topK: 250, topP: 0.9, guidanceScale: 3 }
+  const audio: AudioBuffer = await model.generate('slow warm piano', { ...options, signal, onProgress: ({ fraction }) => fraction })
+  const batch: AudioBuffer[] = await model.generateBatch([{ prompt: 'drums', seconds: 1 }, 'strings', {}], { signal })
+  for await (const chunk of model.stream(null, { continueFrom: audio, keepPrompt: false })) console.log(chunk.frames)
+  const codes: Uint32Array[] = await model.generateCodes(undefined, { tokenIds: model.tokenize('piano') })
+  await model.encodeAudio(await model.decodeCodes([...codes, [1, 2]]))
+
+  const own: Generator = Generator.fromFunction(async ({ prompt, seconds }, { onProgress }) => {
+    onProgress({ fraction: 0.5 })
+    return { samples: new Float32Array((prompt ?? '').length * seconds), sampleRate: 32_000 }
+  })
+  const either: Generator[] = [own, model, Generator.fromFunction(() => audio)]
+  console.log(report.fallbacks, info.licence, batch.length, either.length)
+
+  // @ts-expect-error a model is loaded, not made
+  new MusicGen()
+  // @ts-expect-error a generator is made from a function
+  new Generator()
+  // @ts-expect-error candle is slow at it, so it is not there
+  await quantize(folder, 'small.gguf', { quantization: 'q4_0' })
+  // @ts-expect-error text is not a length
+  await model.generate('piano', { seconds: '5' })
+  // @ts-expect-error what was loaded does not change
+  info.sampleRate = 44_100
+  // @ts-expect-error a generator returns audio
+  Generator.fromFunction(() => 'music')
 }

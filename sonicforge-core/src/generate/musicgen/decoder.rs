@@ -26,6 +26,8 @@ pub(crate) struct Decoder {
     compute: Compute,
     config: DecoderConfig,
     embeddings: Vec<Embedding>,
+    /// The positions that old checkpoints store, `[positions][hidden]`.
+    positions: Option<Vec<f32>>,
     /// Of the sinusoids, in radians per position.
     frequencies: Vec<f32>,
     /// From the text encoder's width to this one's.
@@ -118,12 +120,18 @@ impl Decoder {
             let linear = matrix(&["enc_to_dec_proj.weight".into()], h, width)?;
             Some(linear.with_bias(from.f32("enc_to_dec_proj.bias", &[h])?)?)
         };
+        let stored = format!("{base}.embed_positions.weights");
+        let positions = match from.shape(&stored) {
+            Some(&[rows, columns]) if columns == h => Some(from.f32(&stored, &[rows, h])?),
+            _ => None,
+        };
         // Rounded to f32 where the reference does, since the angles become large.
         let step = -(10_000f64.ln() / (h as f64 / 2.0 - 1.0).floor().max(1.0)) as f32;
         let frequencies = (0..h / 2).map(|i| f64::from(i as f32 * step).exp() as f32).collect();
         Ok(Self {
             compute: compute.clone(),
             embeddings,
+            positions,
             frequencies,
             text_projection,
             layers,
@@ -192,9 +200,13 @@ impl Decoder {
     }
 
     /// Adds the sinusoids of a position: cosines, then sines, of position·10000^(−i/(n/2 − 1)). Old checkpoints store them,
-    /// rounded to the type of the file; they are computed here as today's transformers does.
+    /// rounded to the type of the file, and were used with them.
     pub fn add_position(&self, position: usize, sum: &mut [f32]) {
         let h = self.config.hidden_size;
+        if let Some(line) = self.positions.as_ref().and_then(|p| p.get(position * h..(position + 1) * h)) {
+            sum.iter_mut().zip(line).for_each(|(s, x)| *s += x);
+            return;
+        }
         let half = h / 2;
         for (i, frequency) in self.frequencies.iter().enumerate() {
             let (sine, cosine) = f64::from(position as f32 * frequency).sin_cos();

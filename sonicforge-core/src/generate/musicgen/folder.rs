@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 /// No text beside the weights is longer: the largest, a tokenizer of 250 000 words, has 17 MB.
 const LONGEST_TEXT: u64 = 1 << 26;
 
+/// Lists the shards.
+const INDEX: &str = "model.safetensors.index.json";
+
 /// The shards of one checkpoint.
 const MOST_SHARDS: usize = 1000;
 
@@ -69,27 +72,48 @@ pub(crate) fn weights(folder: &Path) -> Result<Weights> {
     if single.exists() {
         return read(vec![single]);
     }
-    let Some(index) = text(folder, "model.safetensors.index.json")? else { return Err(no_weights(folder)) };
-    let broken =
-        |what: String| Error::Format(format!("{}: {what}", folder.join("model.safetensors.index.json").display()));
-    let Index { weight_map } = serde_json::from_slice(&index).map_err(|e| broken(e.to_string()))?;
-    let mut shards: Vec<&String> = weight_map.values().collect();
-    shards.sort();
-    shards.dedup();
-    if shards.len() > MOST_SHARDS {
-        return Err(broken(format!("it lists {} shards; expected at most {MOST_SHARDS}", shards.len())));
-    }
-    // A name, not a way out of the folder.
-    if let Some(shard) = shards.iter().find(|s| s.contains(['/', '\\', ':', '\0']) || !s.ends_with(".safetensors")) {
-        return Err(broken(format!("the shard {shard:?} is not the name of a safetensors file of this folder")));
-    }
+    let Some(weight_map) = index(folder)? else { return Err(no_weights(folder)) };
+    let shards = names(folder, &weight_map)?;
     let weights = read(shards.iter().map(|shard| folder.join(shard)).collect())?;
     let held: HashSet<(&str, &OsStr)> = weights.entries.iter().map(|(name, e)| (&**name, weights.name(e))).collect();
     if let Some((tensor, shard)) = weight_map.iter().find(|(t, shard)| !held.contains(&(&***t, OsStr::new(shard)))) {
-        return Err(broken(format!("the tensor {tensor:?} is not in {shard}, where it is listed")));
+        return Err(broken_index(folder, format!("the tensor {tensor:?} is not in {shard}, where it is listed")));
     }
     drop(held);
     Ok(weights)
+}
+
+/// The names of the shards that the index lists; `None` without an index.
+#[cfg(feature = "hub")]
+pub(crate) fn shards(folder: &Path) -> Result<Option<Vec<String>>> {
+    index(folder)?.map(|weight_map| names(folder, &weight_map)).transpose()
+}
+
+/// Which tensor is in which shard.
+fn index(folder: &Path) -> Result<Option<BTreeMap<String, String>>> {
+    let Some(bytes) = text(folder, INDEX)? else { return Ok(None) };
+    let Index { weight_map } = serde_json::from_slice(&bytes).map_err(|e| broken_index(folder, e.to_string()))?;
+    Ok(Some(weight_map))
+}
+
+fn names(folder: &Path, weight_map: &BTreeMap<String, String>) -> Result<Vec<String>> {
+    let mut shards: Vec<String> = weight_map.values().cloned().collect();
+    shards.sort();
+    shards.dedup();
+    if shards.len() > MOST_SHARDS {
+        let what = format!("it lists {} shards; expected at most {MOST_SHARDS}", shards.len());
+        return Err(broken_index(folder, what));
+    }
+    // A name, not a way out of the folder.
+    if let Some(shard) = shards.iter().find(|s| s.contains(['/', '\\', ':', '\0']) || !s.ends_with(".safetensors")) {
+        let what = format!("the shard {shard:?} is not the name of a safetensors file of this folder");
+        return Err(broken_index(folder, what));
+    }
+    Ok(shards)
+}
+
+fn broken_index(folder: &Path, what: String) -> Error {
+    Error::Format(format!("{}: {what}", folder.join(INDEX).display()))
 }
 
 impl Weights {

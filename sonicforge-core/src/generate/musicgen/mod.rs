@@ -10,6 +10,7 @@ mod blocks;
 #[cfg(test)]
 mod blocks_tests;
 mod cache;
+mod charsmap;
 mod checkpoint;
 #[cfg(test)]
 mod checkpoint_tests;
@@ -22,7 +23,9 @@ mod decoder;
 mod folder;
 mod gguf;
 #[cfg(feature = "hub")]
-mod hub;
+pub mod hub;
+#[cfg(all(test, feature = "hub"))]
+mod hub_tests;
 mod kernels;
 mod licence;
 mod model;
@@ -43,6 +46,7 @@ mod text_encoder;
 #[cfg(test)]
 mod tiny;
 mod tokenizer;
+mod tokenizer_check;
 mod weights;
 
 pub use musicgen::{DeviceKind, LoadOptions, ModelInfo, MusicGen};

@@ -12,6 +12,7 @@ use super::decoder::{Decoder, Prompts};
 use super::precision::Precision;
 use super::storage::Dtype;
 use super::text_encoder::TextEncoder;
+use super::tokenizer::LONGEST_PROMPT;
 use super::weights::Linear;
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result};
@@ -116,6 +117,12 @@ impl Model {
         let mut ids: Vec<Option<Vec<u32>>> = Vec::with_capacity(requests.len());
         for request in requests {
             ids.push(match (&request.token_ids, &request.prompt) {
+                (Some(ids), _) if ids.len() > LONGEST_PROMPT => {
+                    return Err(Error::invalid(format!(
+                        "{} token_ids were given; expected at most {LONGEST_PROMPT}, which the text encoder learned on",
+                        ids.len()
+                    )));
+                }
                 (Some(ids), _) => Some(ids.clone()),
                 (None, Some(prompt)) => Some(self.tokenize(prompt)?),
                 (None, None) => None,

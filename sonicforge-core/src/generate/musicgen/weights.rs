@@ -62,6 +62,8 @@ impl Linear {
             }
             Form::from_floats(compute, precision, floats, outputs, inputs)?
         };
+        // The blocks were copied.
+        from.release();
         Ok(Self { form, bias: None, bias_tensor: None, inputs, outputs, compute: compute.clone() })
     }
 
