@@ -100,7 +100,7 @@ pub struct ModelInfo {
     pub device: String,
     /// Threads on a CPU.
     pub threads: usize,
-    /// Bytes of the language model's and text encoder's weights in memory.
+    /// Bytes of weights in memory; the codec's encoder comes when something is first encoded.
     pub weight_bytes: usize,
     /// Bytes of them that one step reads.
     pub step_bytes: usize,
@@ -149,7 +149,7 @@ impl MusicGen {
             precision: model.precision.to_string(),
             device,
             threads,
-            weight_bytes: decoder + model.text.bytes(),
+            weight_bytes: decoder + model.text.bytes() + model.codec.bytes(),
             step_bytes,
         };
         Ok(Self { model: Arc::new(model), info: Arc::new(info) })
@@ -213,6 +213,14 @@ impl MusicGen {
         let mut go_on = || check(progress, "generating", Step::new("prompt", 0.0));
         let session = Session::new(self.model.clone(), requests, known, &mut go_on)?;
         MusicStream::new(self.model.clone(), session, if request.keep_prompt { 0 } else { before })
+    }
+
+    /// How many frames of codes a stream makes before its first samples: those that the codebooks lag behind each other,
+    /// and those that the codec looks ahead.
+    pub fn stream_latency_frames(&self) -> usize {
+        let (codec, hop) = (&self.model.codec, self.model.codec.hop());
+        let first = (1..1000).find(|&frames| codec.held_back(frames) < frames * hop).unwrap_or(1000);
+        first + self.model.pattern.longest_delay()
     }
 
     /// Token ids of a prompt, with the end-of-sequence token.
