@@ -2,11 +2,12 @@
 // vectors' business.
 
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import test from 'node:test'
 import { AudioBuffer, Generator, MusicGen, SonicForgeError, quantize, testing } from '../lib/index.js'
+import { camel } from '../lib/names.js'
 import { folder, here, sleep } from './support.js'
 
 const fixture = (name) => here(`../../sonicforge-core/tests/fixtures/generate/${name}`)
@@ -354,6 +355,21 @@ test('a function is only called with what can be made', async () => {
   await assert.rejects(mine.generate('piano', { signal: AbortSignal.abort() }), { name: 'AbortError' })
   assert.equal(calls, 0)
   assert.throws(() => Generator.fromFunction('piano'), { name: 'TypeError', message: /make is a string/ })
+})
+
+test('the ranges in the table of docs/generate.md are those of the code', async () => {
+  const page = readFileSync(here('../../docs/generate.md'), 'utf8')
+  const mine = Generator.fromFunction(() => ({ samples: new Float32Array(1), sampleRate: 8_000 }))
+  const takes = (setting, value) => mine.generate('piano', camel({ [setting]: value }))
+  const rows = [...page.matchAll(/^\| `(\w+)` \| [^|]* \| (above )?([\d.]+), ?(?:[\d.]+ )?to ([\d.]+) \|/gm), ...page.matchAll(/^\| `(\w+)` \| [^|]* \| (above )?([\d.]+) to ([\d.]+) \|/gm)]
+  assert.deepEqual(rows.map((row) => row[1]).sort(), ['guidance_scale', 'seconds', 'temperature', 'top_p'])
+  for (const [, setting, above, low, high] of rows) {
+    await takes(setting, Number(high))
+    await assert.rejects(takes(setting, Number(high) + 0.01), refused)
+    await assert.rejects(takes(setting, Number(low) - 0.01), refused)
+    if (above) await assert.rejects(takes(setting, Number(low)), refused)
+    else await takes(setting, Number(low))
+  }
 })
 
 test('what a function returns is looked at, and what it throws comes out unchanged', async () => {

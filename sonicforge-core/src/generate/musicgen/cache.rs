@@ -72,11 +72,6 @@ impl KvCache {
         Ok(Self { heads, dimension, capacity, lens: vec![0; rows], store })
     }
 
-    /// Positions of a row.
-    pub fn len(&self, row: usize) -> usize {
-        self.lens[row]
-    }
-
     /// Forgets what a row holds.
     pub fn clear(&mut self, row: usize) {
         self.lens[row] = 0;

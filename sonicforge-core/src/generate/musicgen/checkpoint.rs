@@ -130,23 +130,6 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// A checkpoint in memory, for tests of single rooms: nothing is checked but the tensors' own sizes.
-    #[cfg(test)]
-    pub fn of(config: Config, tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Self {
-        let mut bytes = Vec::new();
-        let mut entries = HashMap::new();
-        for (name, shape, values) in tensors {
-            assert_eq!(shape.iter().product::<usize>(), values.len(), "{name}");
-            let start = bytes.len();
-            bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
-            let place = start..bytes.len();
-            let dtype = Dtype::Weights(Precision::F32);
-            entries.insert(canonical(&name), Entry { file: 0, name, dtype, shape, place });
-        }
-        let files = vec![(PathBuf::from("memory"), Bytes::Owned(bytes))];
-        Self(Arc::new(Inner { config, licence: "none".into(), tokenizer: None, files, tensors: entries }))
-    }
-
     /// What the checkpoint says about itself.
     pub fn config(&self) -> &Config {
         &self.0.config

@@ -271,11 +271,6 @@ impl Decoder {
 }
 
 impl Cache {
-    /// Positions of a row.
-    pub fn len(&self, row: usize) -> usize {
-        self.layers.first().map_or(0, |l| l.len(row))
-    }
-
     /// Forgets what a row holds.
     pub fn clear(&mut self, row: usize) {
         self.layers.iter_mut().for_each(|l| l.clear(row));

@@ -4,7 +4,6 @@
 //! fidelity neural audio compression", 2022 (EnCodec); Raffel et al., 2020 (T5). Checkpoints are those of transformers'
 //! `MusicgenForConditionalGeneration` and `MusicgenMelodyForConditionalGeneration`. This is the only folder that knows
 //! candle.
-#![allow(dead_code)] // While the rooms are being furnished.
 
 mod blocks;
 #[cfg(test)]
@@ -21,6 +20,7 @@ mod config;
 mod config_parser;
 mod decoder;
 mod folder;
+mod generator;
 mod gguf;
 #[cfg(feature = "hub")]
 pub mod hub;
@@ -29,7 +29,6 @@ mod hub_tests;
 mod kernels;
 mod licence;
 mod model;
-mod musicgen;
 mod ops;
 #[cfg(test)]
 mod parity;
@@ -49,7 +48,7 @@ mod tokenizer;
 mod tokenizer_check;
 mod weights;
 
-pub use musicgen::{DeviceKind, LoadOptions, ModelInfo, MusicGen};
+pub use generator::{DeviceKind, LoadOptions, ModelInfo, MusicGen};
 pub use precision::Precision;
 pub use quantize::{QuantizeReport, quantize};
 pub use stream::MusicStream;

@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(Precision::Q4K.bytes(512, 256), Some(288));
         assert_eq!(Precision::Q6K.bytes(256, 256), Some(210));
         assert_eq!(Precision::Q8_0.bytes(48, 16), None);
-        assert_eq!(Precision::Q4K.bytes(usize::MAX - 255, 256).is_some(), true);
+        assert!(Precision::Q4K.bytes(usize::MAX - 255, 256).is_some());
         assert_eq!(Precision::F32.bytes(usize::MAX, 1), None);
         assert_eq!(Precision::Q4K.for_rows_of(1024), Precision::Q4K);
         assert_eq!(Precision::Q4K.for_rows_of(96), Precision::Q8_0);

@@ -93,6 +93,7 @@ impl TextEncoder {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for a prompt without tokens or a token the model does not have.
+    #[cfg(test)]
     pub fn encode(&self, prompts: &[&[u32]]) -> Result<Vec<Tensor>> {
         self.encode_with(prompts, &mut || Ok(()))
     }

@@ -76,11 +76,6 @@ impl Linear {
         Ok(self)
     }
 
-    /// Outputs.
-    pub fn outputs(&self) -> usize {
-        self.outputs
-    }
-
     /// Bytes the weights take.
     pub fn bytes(&self) -> usize {
         match &self.form {

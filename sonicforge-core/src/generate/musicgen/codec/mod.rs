@@ -155,6 +155,7 @@ impl Codec {
     }
 
     /// Codes per frame.
+    #[cfg(test)]
     pub fn codebooks(&self) -> usize {
         self.quantizer.count()
     }
@@ -186,11 +187,13 @@ impl Codec {
     }
 
     /// Codes, `[codebook][frame]`, to `frames · hop` samples.
+    #[cfg(test)]
     pub fn decode(&self, codes: &[Vec<u32>]) -> Result<Vec<f32>> {
         Ok(self.decode_batch(&[codes])?.swap_remove(0))
     }
 
     /// Several at once, of any lengths, each as it would be alone; those of one length share the reading of weights.
+    #[cfg(test)]
     pub fn decode_batch(&self, batch: &[&[Vec<u32>]]) -> Result<Vec<Vec<f32>>> {
         let lengths = batch.iter().map(|codes| self.quantizer.check(codes, 0)).collect::<Result<Vec<_>>>()?;
         let mut out = vec![Vec::new(); batch.len()];
@@ -226,17 +229,19 @@ impl Codec {
     }
 
     /// Samples (1.0 is full scale) to codes, `[codebook][⌈samples / hop⌉]`.
+    #[cfg(test)]
     pub fn encode(&self, samples: &[f32]) -> Result<Vec<Vec<u32>>> {
         self.encode_with(samples, &mut |_| Ok(()))
     }
 
-    /// The same; `check` hears the share that is done at least once per half second of audio and may end it with an error.
+    /// The same; `check` hears the share that is done at least four times per second of audio and may end it with an error.
     pub fn encode_with(&self, samples: &[f32], check: &mut dyn FnMut(f64) -> Result<()>) -> Result<Vec<Vec<u32>>> {
         let latents = self.latents_with(samples, check)?;
         Ok(self.quantizer.encode(self.place.pool(), &latents))
     }
 
     /// What the encoder makes of samples, `[⌈samples / hop⌉][hidden_size]`.
+    #[cfg(test)]
     pub fn latents(&self, samples: &[f32]) -> Result<Vec<f32>> {
         self.latents_with(samples, &mut |_| Ok(()))
     }
@@ -258,7 +263,7 @@ impl Codec {
         };
         let mut out = [Vec::new()];
         let mut chain = encoder.start(1);
-        let piece = (self.config.sample_rate as usize / 2).max(1);
+        let piece = (self.config.sample_rate as usize / 4).max(1);
         for (i, piece_of) in samples.chunks(piece).enumerate() {
             check((i * piece) as f64 / samples.len() as f64)?;
             chain.push(&[piece_of], &mut out)?;

@@ -43,16 +43,6 @@ impl<W: Element> Dense<W> {
         Self { tiles, n, k, level: Level::detect() }
     }
 
-    /// Outputs.
-    pub fn n(&self) -> usize {
-        self.n
-    }
-
-    /// Inputs.
-    pub fn k(&self) -> usize {
-        self.k
-    }
-
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         std::mem::size_of_val(&self.tiles[..])
@@ -62,6 +52,7 @@ impl<W: Element> Dense<W> {
     ///
     /// # Panics
     /// When a slice is too short.
+    #[allow(clippy::too_many_arguments)] // The words of a matrix product.
     pub fn matmul(
         &self,
         pool: &Pool,
@@ -189,6 +180,7 @@ macro_rules! element {
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,f16c")]
+            #[allow(clippy::too_many_arguments)] // As above.
             pub(super) unsafe fn avx2(
                 weights: &[$type],
                 start: &[f32; TILE],

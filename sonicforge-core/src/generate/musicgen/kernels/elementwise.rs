@@ -149,7 +149,7 @@ for_every_level! {
             Activation::Gelu => x.iter_mut().for_each(|x| *x = 0.5 * *x * (1.0 + erf(*x * std::f32::consts::FRAC_1_SQRT_2))),
             // 0.5·x·(1 + tanh u) = x / (1 + e^−2u), u = √(2/π)·(x + 0.044715·x³).
             Activation::GeluTanh => x.iter_mut().for_each(|x| {
-                *x /= 1.0 + exp(-1.595_769_1 * (*x + 0.044_715 * *x * *x * *x));
+                *x /= 1.0 + exp(-1.595_769 * (*x + 0.044_715 * *x * *x * *x));
             }),
             Activation::Relu => x.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
             Activation::Silu => x.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x)),
