@@ -68,7 +68,12 @@ fn tree(features: &[&str]) -> Vec<String> {
 }
 
 fn assert_quiet(names: &[String]) {
-    let found: Vec<_> = names.iter().filter(|n| UNWANTED.contains(&n.as_str())).collect();
+    assert_quiet_but(names, &[]);
+}
+
+fn assert_quiet_but(names: &[String], asked_for: &[&str]) {
+    let unwanted = |n: &&String| UNWANTED.contains(&n.as_str()) && !asked_for.contains(&n.as_str());
+    let found: Vec<_> = names.iter().filter(unwanted).collect();
     assert!(found.is_empty(), "unwanted: {found:?}");
 }
 
@@ -90,6 +95,27 @@ fn the_full_tree_and_the_bare_one() {
     assert!(!bare.iter().any(|n| n.starts_with("symphonia") || n == "toml" || n == "lofty"), "{bare:?}");
 }
 
+/// candle and the tokenizers come with rayon, and with nothing that speaks to a network; the hub comes with one blocking
+/// client of HTTP, and with no async runtime.
+#[test]
+fn the_generating_tree() {
+    let pool = ["rayon", "rayon-core", "crossbeam-deque"];
+    let names = tree(&["--features", "generate,plot,opus"]);
+    assert_quiet_but(&names, &pool);
+    for stranger in ["hf-hub", "http", "indicatif", "webpki-roots", "onig_sys", "cudarc"] {
+        assert!(!names.iter().any(|n| n == stranger), "{stranger}");
+    }
+    // One reader of tokenizers, candle's and ours.
+    let readers =
+        cargo(&["tree", "--offline", "--locked", "--edges", "normal", "--features", "generate", "--prefix", "none"]);
+    let mut readers: Vec<&str> = readers.lines().filter(|l| l.starts_with("tokenizers ")).collect();
+    readers.iter_mut().for_each(|l| *l = l.trim_end_matches(" (*)"));
+    readers.sort_unstable();
+    readers.dedup();
+    assert_eq!(readers.len(), 1, "{readers:?}");
+    assert_quiet_but(&tree(&["--features", "hub"]), &[&pool[..], &["ureq", "rustls"]].concat());
+}
+
 /// No thread is started by the core, so nothing is left hanging in a fork and nothing competes with the host's threads.
 /// The one exception is what a generator's model is asked for: `threads` of its own, in one file, which knows about forks.
 #[test]
@@ -99,7 +125,10 @@ fn no_threads_of_its_own() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(&path, found);
-            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("musicgen/kernels/pool.rs") {
+            } else if path.extension().is_some_and(|e| e == "rs")
+                && !path.ends_with("musicgen/kernels/pool.rs")
+                && !path.to_string_lossy().ends_with("_tests.rs")
+            {
                 let text = std::fs::read_to_string(&path).unwrap();
                 // Tests may.
                 let code = text.split("#[cfg(test)]").next().unwrap();

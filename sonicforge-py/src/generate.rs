@@ -106,10 +106,16 @@ impl MusicGen {
     }
 
     /// Begins a piece that is heard while it is made.
-    fn stream(&self, py: Python<'_>, wish: Wish<'_>) -> PyResult<MusicStream> {
+    fn stream(
+        &self,
+        py: Python<'_>,
+        wish: Wish<'_>,
+        progress: Option<Py<PyAny>>,
+        cancel: Token<'_, '_>,
+    ) -> PyResult<MusicStream> {
         let request = wish.read()?;
-        let stream = enter_long(py, Watch::default(), |_| self.0.stream(&request))?;
-        Ok(MusicStream(Shared::new(Some(stream))))
+        let stream = enter_long(py, Watch::new(progress, cancel), |progress| self.0.stream_with(&request, progress))?;
+        Ok(MusicStream(Shared::new(Some(Running { stream, made: None }))))
     }
 
     fn tokenize(&self, py: Python<'_>, prompt: &str) -> PyResult<Vec<u32>> {
@@ -147,17 +153,25 @@ impl MusicGen {
         py: Python<'py>,
         samples: Bound<'py, PyArray2<f32>>,
         sample_rate: u32,
+        progress: Option<Py<PyAny>>,
+        cancel: Token<'_, 'py>,
     ) -> PyResult<Codes<'py>> {
         let audio = Lent::new(&samples, sample_rate)?;
         let audio: &AudioBuffer = &audio;
-        let codes = enter_long(py, Watch::default(), |_| self.0.encode_audio(audio))?;
+        let codes = enter_long(py, Watch::new(progress, cancel), |progress| self.0.encode_audio_with(audio, progress))?;
         Ok(arrays::give_codes(py, codes))
     }
 }
 
 /// A piece that is being made; `None` when it was closed.
 #[pyclass(module = "sonicforge._sonicforge", frozen)]
-struct MusicStream(Shared<Option<musicgen::MusicStream>>);
+struct MusicStream(Shared<Option<Running>>);
+
+struct Running {
+    stream: musicgen::MusicStream,
+    /// A chunk whose call was interrupted when it was done: the next call has it.
+    made: Option<AudioBuffer>,
+}
 
 #[pymethods]
 impl MusicStream {
@@ -168,10 +182,15 @@ impl MusicStream {
         progress: Option<Py<PyAny>>,
         cancel: Token<'_, 'py>,
     ) -> PyResult<Option<Samples<'py>>> {
-        let chunk = enter_long(py, Watch::new(progress, cancel), |progress| {
-            let mut stream = self.0.lock()?;
-            stream.as_mut().map_or(Ok(None), |stream| stream.next_chunk(progress))
+        enter_long(py, Watch::new(progress, cancel), |progress| {
+            if let Some(running) = &mut *self.0.lock()?
+                && running.made.is_none()
+            {
+                running.made = running.stream.next_chunk(progress)?;
+            }
+            Ok(())
         })?;
+        let chunk = self.0.enter(py, |running| Ok(running.as_mut().and_then(|running| running.made.take())))?;
         Ok(chunk.map(|audio| arrays::give(py, audio)))
     }
 

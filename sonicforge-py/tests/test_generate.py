@@ -209,19 +209,20 @@ def test_a_stream_can_be_closed(mono):
 def test_a_stopped_stream_goes_on(mono):
     token, whole = sf.CancelToken(), mono.generate("fast drums", **SHORT)
     stream = mono.stream("fast drums", cancel=token, **SHORT)
-    chunks = [next(stream)]
+    next(stream)
     token.cancel()
     with pytest.raises(CancelledError):
         next(stream)
-    stream = mono.stream("fast drums", **SHORT, progress=raise_once())
-    chunks = []
+    # Whether the chunk was done when the call was stopped or not, none is lost.
+    stream, chunks, stops = mono.stream("fast drums", **SHORT, progress=raise_at(1, 3)), [], 0
     while True:
         try:
             chunks.append(next(stream).samples)
         except MyOwnError:
-            continue
+            stops += 1
         except StopIteration:
             break
+    assert stops == 2
     np.testing.assert_array_equal(np.concatenate(chunks, axis=1), whole.samples)
 
 
@@ -230,14 +231,29 @@ class MyOwnError(Exception):
 
 
 def raise_once():
-    left = [1]
+    return raise_at(0)
+
+
+def raise_at(*when):
+    calls = []
 
     def tell(*_):
-        if left:
-            left.clear()
+        calls.append(1)
+        if len(calls) - 1 in when:
             raise MyOwnError
 
     return tell
+
+
+def test_threads_may_share_a_stream(mono):
+    whole = mono.generate("fast drums", seconds=2.0)
+    stream, frames = mono.stream("fast drums", seconds=2.0), []
+    threads = [threading.Thread(target=lambda: frames.extend(c.frames for c in stream)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(frames) == whole.frames
 
 
 def test_a_bad_request_fails_when_the_stream_begins(mono):
@@ -406,6 +422,29 @@ def test_bad_batches(mono):
 
 
 # Progress and stopping
+
+
+def test_everything_long_can_be_stopped(mono):
+    token, codes = sf.CancelToken(), np.zeros((4, 50), np.uint32)
+    token.cancel()
+    for call in (
+        lambda: mono.generate("fast drums", cancel=token),
+        lambda: mono.generate_batch(["fast drums"] * 2, cancel=token),
+        lambda: mono.stream("fast drums", continue_from=tune(), cancel=token),
+        lambda: mono.generate_codes("fast drums", cancel=token),
+        lambda: mono.decode_codes(codes, cancel=token),
+        lambda: mono.encode_audio(tune(), cancel=token),
+    ):
+        with pytest.raises(CancelledError):
+            call()
+
+
+def test_progress_of_the_codec(mono):
+    seen = []
+    audio = mono.decode_codes(np.zeros((4, 100), np.uint32), progress=lambda *step: seen.append(step))
+    assert seen[-1] == ("decode", 1.0)
+    mono.encode_audio(audio, progress=lambda *step: seen.append(step))
+    assert seen[-1] == ("encode", 1.0)
 
 
 def test_progress_rises_to_one(mono):

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any, Literal, Protocol, Self, TypeAlias, Unpack
 
 from numpy.typing import ArrayLike
@@ -168,14 +169,15 @@ class Generator(ABC):
         Together they are the same samples as those of `generate`, which has the same arguments. A generator that cannot
         stream gives one chunk.
         """
-        return MusicStream(self._begin(_request(prompt, options)), progress, cancel)
+        request = _request(prompt, options)
+        return MusicStream(lambda listener: self._begin(request, listener, cancel), progress, cancel)
 
     @abstractmethod
     def _make(
         self, requests: list[GenerationRequest], listener: Listener | None, cancel: CancelToken | None
     ) -> list[AudioBuffer]: ...
 
-    def _begin(self, request: GenerationRequest) -> _Chunks:
+    def _begin(self, request: GenerationRequest, listener: Listener | None, cancel: CancelToken | None) -> _Chunks:
         return _OneChunk(self, request)
 
 
@@ -246,7 +248,9 @@ class MusicGen(Generator):
         with listening(progress) as listener:
             return AudioBuffer(*self._native.decode_codes(_codes("codes", codes), listener, cancel))
 
-    def encode_audio(self, audio: AudioBuffer) -> Codes:
+    def encode_audio(
+        self, audio: AudioBuffer, *, progress: Progress = None, cancel: CancelToken | None = None
+    ) -> Codes:
         """The codes of audio at the model's sample rate: `(codebooks, frames)` uint32.
 
         The last frame may reach past the end of the audio.
@@ -254,7 +258,8 @@ class MusicGen(Generator):
         given = sound("audio", audio)
         if given is None:
             raise TypeError("audio is None; expected an AudioBuffer")
-        return self._native.encode_audio(*given)
+        with listening(progress) as listener:
+            return self._native.encode_audio(*given, listener, cancel)
 
     def _make(
         self, requests: list[GenerationRequest], listener: Listener | None, cancel: CancelToken | None
@@ -262,8 +267,8 @@ class MusicGen(Generator):
         made = self._native.generate([wish(request) for request in requests], listener, cancel)
         return [AudioBuffer(*samples) for samples in made]
 
-    def _begin(self, request: GenerationRequest) -> _Chunks:
-        return self._native.stream(wish(request))
+    def _begin(self, request: GenerationRequest, listener: Listener | None, cancel: CancelToken | None) -> _Chunks:
+        return self._native.stream(wish(request), listener, cancel)
 
     def __repr__(self) -> str:
         info = self._info
@@ -339,18 +344,23 @@ class MusicStream:
     leaving the `with` block, ends it.
     """
 
-    def __init__(self, chunks: _Chunks, progress: Progress, cancel: CancelToken | None) -> None:
+    def __init__(
+        self, begin: Callable[[Listener | None], _Chunks], progress: Progress, cancel: CancelToken | None
+    ) -> None:
         """`Generator.stream` makes one."""
-        self._chunks = chunks
-        self._cancel = cancel
-        self._open = ExitStack()
-        self._listener = self._open.enter_context(listening(progress))
+        with ExitStack() as stack:
+            self._listener = stack.enter_context(listening(progress))
+            self._chunks = begin(self._listener)
+            self._cancel = cancel
+            self._turn = Lock()  # threads that share a stream take turns
+            self._open = stack.pop_all()
 
     def __iter__(self) -> Iterator[AudioBuffer]:
         return self
 
     def __next__(self) -> AudioBuffer:
-        chunk = self._chunks.next(self._listener, self._cancel)
+        with self._turn:
+            chunk = self._chunks.next(self._listener, self._cancel)
         if chunk is None:
             self.close()
             raise StopIteration

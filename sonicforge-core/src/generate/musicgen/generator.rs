@@ -199,10 +199,19 @@ impl MusicGen {
     /// # Errors
     /// As [`MusicGen::generate`]; those of making it come from the stream.
     pub fn stream(&self, request: &Request) -> Result<MusicStream> {
+        self.stream_with(request, &mut NoProgress)
+    }
+
+    /// The same, where reading the prompt can be stopped too.
+    ///
+    /// # Errors
+    /// As [`MusicGen::stream`]; [`Error::Cancelled`] when `progress` said so.
+    pub fn stream_with(&self, request: &Request, progress: &mut dyn Progress) -> Result<MusicStream> {
         let requests = std::slice::from_ref(request);
-        let known = self.known(requests, &mut NoProgress)?;
+        let known = self.known(requests, progress)?;
         let before = known[0][0].len();
-        let session = Session::new(self.model.clone(), requests, known, &mut || Ok(()))?;
+        let mut go_on = || check(progress, "generating", Step::new("prompt", 0.0));
+        let session = Session::new(self.model.clone(), requests, known, &mut go_on)?;
         MusicStream::new(self.model.clone(), session, if request.keep_prompt { 0 } else { before })
     }
 
@@ -276,8 +285,19 @@ impl MusicGen {
     /// # Errors
     /// [`Error::InvalidArgument`] for another sample rate, more than two channels or samples that are not finite.
     pub fn encode_audio(&self, audio: &AudioBuffer) -> Result<Vec<Vec<u32>>> {
+        self.encode_audio_with(audio, &mut NoProgress)
+    }
+
+    /// The same, with news of the stage `"encode"`.
+    ///
+    /// # Errors
+    /// As [`MusicGen::encode_audio`]; [`Error::Cancelled`] when `progress` said so.
+    pub fn encode_audio_with(&self, audio: &AudioBuffer, progress: &mut dyn Progress) -> Result<Vec<Vec<u32>>> {
         self.model.compute.pool.check()?;
-        self.model.encode("the audio", audio, &mut || Ok(()))
+        let mut at = |done| check(progress, "encoding", Step::new("encode", done));
+        let codes = self.model.encode("the audio", audio, &mut at)?;
+        at(1.0)?;
+        Ok(codes)
     }
 
     /// Checks the requests; the codes each goes on from.
@@ -310,7 +330,7 @@ impl MusicGen {
         }
         match &request.continue_from {
             Some(audio) => {
-                let mut go_on = || check(progress, "generating", Step::new("prompt", 0.0));
+                let mut go_on = |_| check(progress, "generating", Step::new("prompt", 0.0));
                 self.model.encode("continue_from", audio, &mut go_on)
             }
             None => Ok(vec![Vec::new(); self.info.codebooks]),

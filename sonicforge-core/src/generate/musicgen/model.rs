@@ -202,12 +202,13 @@ impl Model {
         self.checkpoint.config().decoder.audio_channels
     }
 
-    /// Audio to codes, `[codebooks][frames]`; left and right take turns in a stereo model.
+    /// Audio to codes, `[codebooks][frames]`; left and right take turns in a stereo model. `check` hears the share that is
+    /// done and may end it with an error.
     pub fn encode(
         &self,
         what: &str,
         audio: &AudioBuffer,
-        check: &mut dyn FnMut() -> Result<()>,
+        check: &mut dyn FnMut(f64) -> Result<()>,
     ) -> Result<Vec<Vec<u32>>> {
         self.check_rate(what, audio)?;
         if audio.frames() == 0 {
@@ -220,8 +221,9 @@ impl Model {
         let fitted = if channels == 1 { audio.to_mono() } else { audio.to_stereo() };
         let mut codes = vec![Vec::new(); self.pattern_codebooks()];
         for channel in 0..channels {
+            let mut check = |part| check((channel as f64 + part) / channels as f64);
             for (book, of_channel) in
-                self.codec.encode_with(fitted.channel(channel), &mut |_| check())?.into_iter().enumerate()
+                self.codec.encode_with(fitted.channel(channel), &mut check)?.into_iter().enumerate()
             {
                 codes[book * channels + channel] = of_channel;
             }

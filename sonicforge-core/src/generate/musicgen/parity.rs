@@ -412,7 +412,7 @@ fn continuation() {
         let samples = case.floats("continuation.prompt");
         let channels: Vec<&[f32]> = samples.chunks(dims[1]).collect();
         let audio = AudioBuffer::from_channels(case.model.codec.sample_rate(), &channels).unwrap();
-        let known = case.model.encode("the audio", &audio, &mut || Ok(())).unwrap();
+        let known = case.model.encode("the audio", &audio, &mut |_| Ok(())).unwrap();
         assert_eq!(known, case.codes("continuation.prompt_codes", 0), "{}", case.name);
         let frames = frames_of(case, "continuation") - known[0].len();
         let chroma = case.model.checkpoint.config().melody.is_some().then_some("melody.short");

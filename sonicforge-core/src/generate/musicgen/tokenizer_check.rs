@@ -1,6 +1,6 @@
 //! `tokenizer.json`, before the crate tokenizers sees it.
 //!
-//! Source: the serialization of the crate tokenizers 0.22. It is made for files that its own writer wrote: a damaged one
+//! Source: the serialization of the crate tokenizers 0.23. It is made for files that its own writer wrote: a damaged one
 //! can make it panic, and a hostile one can make a word of text grow without end. Here each part is one that is known,
 //! and what a part may add to a text is bounded, so that a prompt costs what its length says.
 

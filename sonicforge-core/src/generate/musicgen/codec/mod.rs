@@ -234,7 +234,7 @@ impl Codec {
         self.encode_with(samples, &mut |_| Ok(()))
     }
 
-    /// The same; `check` hears the share that is done at least once per half second of audio and may end it with an error.
+    /// The same; `check` hears the share that is done at least four times per second of audio and may end it with an error.
     pub fn encode_with(&self, samples: &[f32], check: &mut dyn FnMut(f64) -> Result<()>) -> Result<Vec<Vec<u32>>> {
         let latents = self.latents_with(samples, check)?;
         Ok(self.quantizer.encode(self.place.pool(), &latents))
@@ -263,7 +263,7 @@ impl Codec {
         };
         let mut out = [Vec::new()];
         let mut chain = encoder.start(1);
-        let piece = (self.config.sample_rate as usize / 2).max(1);
+        let piece = (self.config.sample_rate as usize / 4).max(1);
         for (i, piece_of) in samples.chunks(piece).enumerate() {
             check((i * piece) as f64 / samples.len() as f64)?;
             chain.push(&[piece_of], &mut out)?;
