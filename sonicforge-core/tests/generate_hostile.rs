@@ -126,7 +126,11 @@ fn damaged_weights_are_named() {
     let whole = fs::read(&path).unwrap();
     let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
     let about: serde_json::Value = serde_json::from_slice(&whole[8..header]).unwrap();
-    for name in ["decoder.model.decoder.layers.1.fc1.weight", "decoder.lm_heads.2.weight", "decoder.model.decoder.layer_norm.bias"] {
+    for name in [
+        "decoder.model.decoder.layers.1.fc1.weight",
+        "decoder.lm_heads.2.weight",
+        "decoder.model.decoder.layer_norm.bias",
+    ] {
         let place = about[name]["data_offsets"][0].as_u64().unwrap() as usize + header;
         for number in [f32::NAN, f32::INFINITY] {
             let mut bad = whole.clone();
@@ -138,7 +142,9 @@ fn damaged_weights_are_named() {
     }
     // A tensor that is missing, by name: it is there under another one.
     let name = "decoder.model.decoder.layers.0.fc2.weight";
-    let text = String::from_utf8(whole[8..header].to_vec()).unwrap().replace(name, "decoder.model.decoder.layers.0.fc2.weighs");
+    let text = String::from_utf8(whole[8..header].to_vec())
+        .unwrap()
+        .replace(name, "decoder.model.decoder.layers.0.fc2.weighs");
     fs::write(&path, [&whole[..8], text.as_bytes(), &whole[header..]].concat()).unwrap();
     let e = MusicGen::load(work.path(), &LoadOptions::default()).err().expect("a model without a tensor");
     assert!(e.code() == "SF_MODEL" && e.to_string().contains(name), "{e}");
