@@ -485,7 +485,13 @@ fn the_public_door_gives_the_same() {
             streamed.iter_mut().enumerate().for_each(|(c, s)| s.extend_from_slice(piece.channel(c)));
         }
         for (channel, streamed) in streamed.iter().enumerate() {
-            assert_eq!(streamed, audio.channel(channel), "{}: streaming equals offline", case.name);
+            if case.model.compute.portable {
+                // candle's products depend on the number of rows: equal up to rounding there.
+                let expected = audio.channel(channel);
+                case.near("stream", streamed, expected, SAMPLES / 10.0 * peak(expected));
+            } else {
+                assert_eq!(streamed, audio.channel(channel), "{}: streaming equals offline", case.name);
+            }
         }
     });
 }
