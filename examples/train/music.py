@@ -62,7 +62,7 @@ class Style:
 STYLES: dict[str, Style] = {
     "ambient": Style(
         (55, 92), 0.12, ("soft",),
-        ({"kick": "o.......o.......", "shaker": "-.-.-.-.-.-.-.-."}, {"kick": "o.........o.....", "rim": "........-......."}),
+        ({"kick": "o.......o.......", "shaker": "o.-.o.-.o.-.o.-.", "rim": "........o......."}, {"kick": "o.........o.....", "snare": "........o.......", "hat": "-.-.-.-.-.-.-.-."}),
         ("sub_bass",), ("r_______________",), ("piano", "epiano", "choir"), ("C_______________",),
         ("flute", "vibes", "bell"), ("warm_pad", "strings", "choir", "saw_pad"), ("piano", "harp", "bell", "epiano", "vibes"),
         (2, 4), {"bass": 0.6, "chords": 0.1, "lead": 0.15, "pad": 1.0, "pulse": 1.0}, 0.5, 0.0, (2.0, 3.5), 0.45),
@@ -94,8 +94,8 @@ STYLES: dict[str, Style] = {
         {"bass": 0.9, "chords": 1.0, "lead": 0.4, "pad": 0.15, "pulse": 0.15}, 1.0, 0.3, (0.5, 1.0), 0.15, tone="dark", minor=0.6),
     "jazz": Style(
         (92, 180), 0.85, ("jazz",),
-        ({"ride": "x...x..ox...x..o", "pedal": "....x.......x...", "kick": "-.......-......."},
-         {"ride": "x...x..ox...x..o", "pedal": "....x.......x...", "snare": ".......-......-."}),
+        ({"ride": "x...x..ox...x..o", "pedal": "....x.......x...", "rim": "....o.......o...", "kick": "-.......-......."},
+         {"ride": "x...x..ox...x..o", "pedal": "....x.......x...", "snare": "....-..o....-.o."}),
         ("acoustic_bass",), ("w...w...w...w...",), ("piano", "clean_guitar", "vibes"),
         ("c......c........", "...c......c.....", "c.....c....c....", "......c.......c."), ("sax", "vibes", "piano", "flute"),
         (), ("piano",), (4,), {"bass": 1.0, "chords": 0.9, "lead": 0.75, "pad": 0.0, "pulse": 0.0}, 1.0, 0.67, (0.5, 1.0), 0.12),
@@ -429,9 +429,10 @@ class Score:
 
 # ---------------------------------------------------------------- sound
 
-GAINS = {"bass": 0.85, "chords": 0.55, "pad": 0.42, "pulse": 0.6, "lead": 0.75, "drums": 0.42}
+GAINS = {"bass": 0.85, "chords": 0.55, "pad": 0.42, "pulse": 0.6, "lead": 0.75, "drums": 0.62}
 RELEASE_S = {"piano": 0.15, "warm_pad": 0.5, "saw_pad": 0.3, "strings": 0.25, "choir": 0.35, "harp": 0.5, "bell": 0.6, "vibes": 0.5,
              "music_box": 0.5, "sub_bass": 0.1, "epiano": 0.15, "steel_guitar": 0.15}  # fmt: skip
+DRUM_GAIN = {"ambient": 1.5, "lofi": 1.3, "jazz": 1.4, "folk": 1.6, "classical": 1.4, "cinematic": 1.2}  # quiet kits, clear all the same
 INSTRUMENT_GAIN = {"dist_guitar": 0.7, "square": 0.5, "pulse": 0.55, "acid_bass": 0.8, "saw_bass": 0.85, "chip_bass": 0.7, "sub_bass": 1.1}
 
 
@@ -473,6 +474,8 @@ def room(tenths: int, size: int) -> np.ndarray:
 def tone_filter(tone: str) -> np.ndarray:
     if tone == "dark":
         return butter(2, 1300, fs=RATE_HZ, output="sos")
+    if tone == "dark drums":
+        return butter(1, 2200, fs=RATE_HZ, output="sos")
     if tone == "neutral":
         return butter(1, 4500, fs=RATE_HZ, output="sos")
     return butter(1, 2500, "high", fs=RATE_HZ, output="sos")
@@ -520,7 +523,7 @@ def render(a: Attributes, bank: Bank, seconds: float, start_bar: float = 0.0) ->
             at = round((bar_start + step * step_s) * RATE_HZ)
             if voice == "kick":
                 kicks.append(at)
-            level = {"hat": 0.5, "open": 0.45, "ride": 0.5, "shaker": 0.4, "pedal": 0.5, "crash": 0.5, "tambourine": 0.5}.get(voice, 1.0)
+            level = {"hat": 0.7, "open": 0.6, "ride": 0.75, "shaker": 0.7, "pedal": 0.7, "crash": 0.6, "tambourine": 0.8}.get(voice, 1.0)
             add(buses["drums"], kit[voice] * np.float32(gain * level), at)
 
     if rule.pump and a.drums and kicks:  # the kick ducks what sustains
@@ -535,9 +538,13 @@ def render(a: Attributes, bank: Bank, seconds: float, start_bar: float = 0.0) ->
                 buses[role] *= duck
     dry = np.zeros(total, np.float32)
     send = np.zeros(total, np.float32)
+    beat = np.zeros(total, np.float32)  # the drums' dry part: a dark mix keeps more of their top
     for role, bus in buses.items():
-        bus *= GAINS[role]
-        dry += bus
+        bus *= GAINS[role] * (DRUM_GAIN.get(a.style, 1.0) if role == "drums" else 1.0)
+        if role == "drums":
+            beat += bus
+        else:
+            dry += bus
         send += bus * {"bass": 0.1, "drums": 0.35}.get(role, 1.0)
     wet = {"dry": 0.25, "neutral": 1.0, "spacious": 2.0}[a.space] * rule.wet
     if wet > 0.01:
@@ -547,14 +554,11 @@ def render(a: Attributes, bank: Bank, seconds: float, start_bar: float = 0.0) ->
         tail = np.fft.irfft(np.fft.rfft(send, size).astype(np.complex64) * room(max(2, tenths), size), size)[:total]
         dry = dry + np.float32(wet) * tail.astype(np.float32)
     if a.tone == "bright":
-        dry = dry + 1.6 * sosfilt(tone_filter("bright"), dry).astype(np.float32)
+        dry = dry + beat + 1.6 * sosfilt(tone_filter("bright"), dry + 0.5 * beat).astype(np.float32)
+    elif a.tone == "dark":
+        dry = (sosfilt(tone_filter("dark"), dry) + sosfilt(tone_filter("dark drums"), beat)).astype(np.float32)
     else:
-        dry = sosfilt(tone_filter(a.tone), dry).astype(np.float32)
-    if a.style == "lofi":
-        crackle = np.zeros(total, np.float32)
-        where = rng.integers(0, total, max(1, int(4 * seconds)))
-        crackle[where] = rng.standard_normal(len(where)) * 0.05
-        dry = dry + crackle
+        dry = sosfilt(tone_filter("neutral"), dry + beat).astype(np.float32)
     level = np.sqrt((dry**2).mean()) + 1e-9
     dry = np.tanh(dry * (0.13 / level) * 1.1) / 1.1
     return (dry * min(1.0, 0.95 / np.abs(dry).max())).astype(np.float32)
