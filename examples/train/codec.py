@@ -231,7 +231,7 @@ def train(args) -> None:
             codec.load_state_dict(average.values)
             with torch.no_grad():
                 latents = []
-                while sum(map(len, latents)) < 60_000:
+                while sum(map(len, latents)) < args.latents:
                     z = codec.encoder(crops.batch(32)[:, None])
                     latents.append(z.transpose(1, 2).reshape(-1, WIDTH))
                     run.pause()
@@ -276,9 +276,9 @@ def train(args) -> None:
             optimiser.step()
             step += 1
             average.update(codec, step)
-            sums += [float(v) for v in (mel, linear, low, wave, power.mean(), commit, norm)]
+            sums += [v.item() for v in (mel, linear, low, wave, power.mean(), commit, norm)]
             seen += 1
-            if step % 50 == 0:
+            if step % 50 == 0 or step == steps:
                 values = dict(zip(("mel", "linear", "low", "wave", "power", "commit", "norm"), (sums / seen).tolist(), strict=True))
                 run.log(stage=stage, step=step, **values)
                 sums, seen = np.zeros(7), 0
@@ -384,6 +384,7 @@ def main() -> None:
     parser.add_argument("--kmeans", action="store_true", help="eval of an autoencoder: fit codebooks first")
     parser.add_argument("--clips", type=int, default=48)
     parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--latents", type=int, default=60_000, help="for k-means")
     for stage, steps in (("ae", 4000), ("joint", 4000), ("decoder", 6000)):
         parser.add_argument(f"--{stage}", type=int, default=steps)
     args = parser.parse_args()
