@@ -146,7 +146,7 @@ class Books(torch.nn.Module):
             with torch.no_grad():
                 index = self.nearest(rest, self.embed[k])
                 if learn:
-                    self.count[k].mul_(decay).add_(torch.bincount(index, minlength=SIZE), alpha=1 - decay)
+                    self.count[k].mul_(decay).add_(torch.bincount(index, minlength=SIZE).float(), alpha=1 - decay)
                     self.total[k].mul_(decay).index_add_(0, index, rest.detach(), alpha=1 - decay)
                     self.embed[k] = self.total[k] / self.count[k].clamp(min=1e-4)[:, None]
                     dead = (self.count[k] < 0.01).nonzero()[:, 0]
@@ -284,6 +284,8 @@ def train(args) -> None:
                 sums, seen = np.zeros(7), 0
         run.save(snapshot())
         run.save({"codec": average.values, "stage": stage, "step": step}, f"{stage}.pt")
+        if stage == args.last:
+            break
     run.log(stage="done")
 
 
@@ -382,6 +384,7 @@ def main() -> None:
     parser.add_argument("--out")
     parser.add_argument("--save")
     parser.add_argument("--kmeans", action="store_true", help="eval of an autoencoder: fit codebooks first")
+    parser.add_argument("--last", choices=("ae", "joint", "decoder"), default="decoder", help="train: end after this stage")
     parser.add_argument("--clips", type=int, default=48)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--latents", type=int, default=60_000, help="for k-means")
