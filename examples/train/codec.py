@@ -1,0 +1,398 @@
+"""Trains the codec: transformers' EncodecModel, 16 kHz mono, causal, 25 frames a second, eight codebooks of 1024 (2 kbit/s).
+
+Sources: A. Défossez et al., "High fidelity neural audio compression" (EnCodec, 2022); N. Zeghidour et al., "SoundStream" (2021)
+for residual vector quantization and its moving averages. The order is ours, since the joint recipe collapses at small batches:
+
+  1 ae       encoder and decoder without quantizer. The latents' power is held to one and Gaussian noise is added; the
+             capacity of that channel, ½·log2(1 + 1/σ²) bits a number (Shannon 1948), falls to what the codebooks will carry.
+  2 kmeans   residual codebooks fitted to the latents.
+  3 joint    everything together, straight-through, codebooks by moving averages, unused codes restarted.
+  4 decoder  encoder and codebooks fixed (the tokens are final from here on), the decoder learns on quantized latents.
+
+    python codec.py train --bank BANK.npz --run DIR [--ae 4000 --joint 4000 --decoder 6000]
+    python codec.py eval  --bank BANK.npz --run DIR [--clips 48] [--save DIR]
+    python codec.py export --run DIR --out FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from common import Average, Run
+from music import Bank, clip
+from transformers import EncodecConfig, EncodecModel
+
+RATE_HZ, HOP, BOOKS, SIZE, WIDTH = 16000, 640, 8, 1024, 64
+CROP = 32 * HOP  # 1.28 s
+
+
+def config() -> EncodecConfig:
+    return EncodecConfig(
+        sampling_rate=RATE_HZ, audio_channels=1, normalize=False, chunk_length_s=None, overlap=None, target_bandwidths=[2.0],
+        hidden_size=WIDTH, codebook_dim=WIDTH, codebook_size=SIZE, num_filters=32, upsampling_ratios=[5, 4, 4, 8],
+        num_residual_layers=1, residual_kernel_size=3, kernel_size=7, last_kernel_size=7, compress=2, num_lstm_layers=1,
+        use_causal_conv=True, pad_mode="constant", norm_type="weight_norm", trim_right_ratio=1.0, use_conv_shortcut=False,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- losses
+
+
+def mel_filters(bands: int, window: int, low_hz: float = 20.0) -> torch.Tensor:
+    """Triangles on the mel scale of Slaney's toolbox formula 2595·log10(1 + f/700), unit peak, unit sum where wide."""
+    mel = lambda f: 2595 * np.log10(1 + f / 700)  # noqa: E731
+    edges = 700 * (10 ** (np.linspace(mel(low_hz), mel(RATE_HZ / 2), bands + 2) / 2595) - 1)
+    bins = np.linspace(0, RATE_HZ / 2, window // 2 + 1)
+    up = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    down = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    bank = np.maximum(0, np.minimum(up, down))
+    return torch.tensor(bank / np.maximum(bank.sum(axis=1, keepdims=True), 1e-3), dtype=torch.float32)
+
+
+def magnitudes(audio: torch.Tensor, window: int) -> torch.Tensor:
+    """|STFT| with hop window/4, divided by the window's root energy: white noise of deviation s reads s at every size."""
+    hann = torch.hann_window(window)
+    z = torch.stft(audio, window, window // 4, window=hann, return_complex=True, pad_mode="constant")
+    return z.abs() / hann.square().sum().sqrt()
+
+
+class Spectral(torch.nn.Module):
+    """Multi-resolution log-mel distance; `floor` 1e-5 is the reporting scale, 1e-4 what training sees."""
+
+    LAYOUT = ((256, 32), (512, 48), (1024, 80), (2048, 96))
+
+    def __init__(self):
+        super().__init__()
+        self.banks = [mel_filters(bands, window) for window, bands in self.LAYOUT]
+
+    def mel(self, x, y, floor=1e-5):
+        total = 0.0
+        for (window, _), bank in zip(self.LAYOUT, self.banks, strict=True):
+            a, b = bank @ magnitudes(x, window), bank @ magnitudes(y, window)
+            total = total + (a.clamp(min=floor).log() - b.clamp(min=floor).log()).abs().mean()
+        return total / len(self.banks)
+
+    def train_terms(self, x, y):
+        mel = linear = 0.0
+        for (window, _), bank in zip(self.LAYOUT, self.banks, strict=True):
+            a, b = magnitudes(x, window), magnitudes(y, window)
+            linear = linear + (a - b).abs().mean((1, 2)) / a.mean((1, 2)).clamp(min=1e-3)
+            mel = mel + ((bank @ a).clamp(min=1e-4).log() - (bank @ b).clamp(min=1e-4).log()).abs().mean()
+        # harmony: bins of 3.9 Hz below 2 kHz, where semitones lie close together
+        low_a, low_b = magnitudes(x, 4096)[:, 8:512], magnitudes(y, 4096)[:, 8:512]
+        low = ((low_a + 3e-3).log() - (low_b + 3e-3).log()).abs().mean()
+        wave = ((x - y).abs().mean(1) / x.abs().mean(1).clamp(min=1e-3)).mean()
+        return mel / 4, linear.mean() / 4, low, wave
+
+
+# ---------------------------------------------------------------- quantizer
+
+
+class Books(torch.nn.Module):
+    """Residual vector quantizer with moving-average codebooks (SoundStream §III-C)."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("embed", torch.zeros(BOOKS, SIZE, WIDTH))
+        self.register_buffer("count", torch.ones(BOOKS, SIZE))
+        self.register_buffer("total", torch.zeros(BOOKS, SIZE, WIDTH))
+
+    @staticmethod
+    def nearest(x: torch.Tensor, book: torch.Tensor) -> torch.Tensor:
+        return (book.square().sum(1) - 2 * x @ book.T).argmin(1)
+
+    @torch.no_grad()
+    def fit(self, latents: torch.Tensor, rounds: int = 25, seed: int = 0) -> list[float]:
+        """k-means per stage on what the stages before left over (Lloyd), empty codes moved to random points."""
+        g = torch.Generator().manual_seed(seed)
+        rest, power, left = latents.clone(), latents.var(0).sum(), []
+        for k in range(BOOKS):
+            book = rest[torch.randperm(len(rest), generator=g)[:SIZE]].clone()
+            for _ in range(rounds):
+                index = self.nearest(rest, book)
+                count = torch.bincount(index, minlength=SIZE).float()
+                book = torch.zeros_like(book).index_add_(0, index, rest) / count.clamp(min=1)[:, None]
+                empty = count < 1
+                book[empty] = rest[torch.randint(len(rest), (int(empty.sum()),), generator=g)]
+            index = self.nearest(rest, book)
+            self.embed[k], self.total[k], self.count[k] = book, book * 4, 4.0
+            rest = rest - book[index]
+            left.append(float(rest.square().sum(1).mean() / power))
+        return left
+
+    @torch.no_grad()
+    def encode(self, z: torch.Tensor, books: int = BOOKS) -> torch.Tensor:
+        """(batch, width, frames) to codes (batch, books, frames)."""
+        rest, codes = z.transpose(1, 2).reshape(-1, WIDTH), []
+        for k in range(books):
+            index = self.nearest(rest, self.embed[k])
+            codes.append(index.view(z.shape[0], -1))
+            rest = rest - self.embed[k][index]
+        return torch.stack(codes, 1)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return sum(self.embed[k][codes[:, k]] for k in range(codes.shape[1])).transpose(1, 2)
+
+    def forward(self, z: torch.Tensor, books: int, learn: bool, decay: float = 0.99):
+        flat = z.transpose(1, 2).reshape(-1, WIDTH)
+        rest, commit = flat, 0.0
+        quantized = torch.zeros_like(flat)
+        for k in range(books):
+            with torch.no_grad():
+                index = self.nearest(rest, self.embed[k])
+                if learn:
+                    self.count[k].mul_(decay).add_(torch.bincount(index, minlength=SIZE).float(), alpha=1 - decay)
+                    self.total[k].mul_(decay).index_add_(0, index, rest.detach(), alpha=1 - decay)
+                    self.embed[k] = self.total[k] / self.count[k].clamp(min=1e-4)[:, None]
+                    dead = (self.count[k] < 0.01).nonzero()[:, 0]
+                    if len(dead):
+                        fresh = rest.detach()[torch.randint(len(rest), (len(dead),))]
+                        self.embed[k][dead], self.total[k][dead], self.count[k][dead] = fresh, fresh * 0.1, 0.1
+            chosen = self.embed[k][index]
+            quantized = quantized + chosen
+            commit = commit + (rest - chosen).square().mean()
+            rest = rest - chosen
+        shape = (z.shape[0], -1, WIDTH)
+        through = flat + (quantized - flat).detach()
+        return through.view(shape).transpose(1, 2), commit / books
+
+
+# ---------------------------------------------------------------- data
+
+
+class Crops:
+    """Endless fresh music: a shuffled pool of crops, refilled by rendering new clips."""
+
+    def __init__(self, bank: Bank, seed: int, pool: int = 384):
+        self.bank, self.seed, self.pool, self.size = bank, seed, [], pool
+        self.rng = np.random.default_rng(seed)
+
+    def batch(self, count: int) -> torch.Tensor:
+        while len(self.pool) < self.size + count:
+            _, audio, _ = clip(self.seed, self.bank, 10.3)
+            self.seed += 1
+            shift = int(self.rng.integers(len(audio) - 8 * CROP + 1))
+            for i in range(8):
+                self.pool.append(audio[shift + i * CROP :][:CROP] * np.float32(10 ** (self.rng.uniform(-6, 1) / 20)))
+        out = []
+        for _ in range(count):
+            i = int(self.rng.integers(len(self.pool)))
+            self.pool[i], self.pool[-1] = self.pool[-1], self.pool[i]
+            out.append(self.pool.pop())
+        return torch.from_numpy(np.stack(out))
+
+
+# ---------------------------------------------------------------- training
+
+
+class Codec(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        model = EncodecModel(config())
+        self.encoder, self.decoder, self.books = model.encoder, model.decoder, Books()
+
+
+def train(args) -> None:
+    run = Run(args.run)
+    torch.manual_seed(0)
+    codec, spectral = Codec(), Spectral()
+    average = Average(codec, 0.998)
+    stages = {"ae": args.ae, "joint": args.joint, "decoder": args.decoder}
+    state = run.load() or {"stage": "ae", "step": 0, "seed": 10_000_000}
+    if "codec" in state:
+        codec.load_state_dict(state["codec"])
+        average.values = state["average"]
+    crops = Crops(Bank(args.bank), state["seed"])
+
+    for stage, steps in stages.items():
+        names = list(stages)
+        if names.index(stage) < names.index(state["stage"]):
+            continue
+        trained = codec.decoder.parameters() if stage == "decoder" else codec.parameters()
+        peak = {"ae": 1e-3, "joint": 5e-4, "decoder": 5e-4}[stage]
+        optimiser = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
+        step = 0
+        if state["stage"] == stage:
+            step = state["step"]
+            if "optimiser" in state:
+                optimiser.load_state_dict(state["optimiser"])
+        torch.manual_seed(step + 7)
+
+        def snapshot():
+            return {"stage": stage, "step": step, "seed": crops.seed, "codec": codec.state_dict(),
+                    "average": average.values, "optimiser": optimiser.state_dict()}  # noqa: B023 # fmt: skip
+
+        if stage == "joint" and step == 0:
+            codec.load_state_dict(average.values)
+            with torch.no_grad():
+                latents = []
+                while sum(map(len, latents)) < args.latents:
+                    z = codec.encoder(crops.batch(32)[:, None])
+                    latents.append(z.transpose(1, 2).reshape(-1, WIDTH))
+                    run.pause()
+                left = codec.books.fit(torch.cat(latents))
+            run.log(stage="kmeans", left=[round(v, 4) for v in left])
+            average = Average(codec, 0.998)
+        if stage == "decoder" and step == 0:
+            codec.load_state_dict(average.values)
+        sums, seen = np.zeros(7), 0
+        while step < steps:
+            run.pause()
+            if run.due():
+                run.save(snapshot())
+                if run.stopping:
+                    return
+            # warm-up, then cosine to a twentieth
+            warm = min(1.0, (step + 1) / 150)
+            for group in optimiser.param_groups:
+                group["lr"] = peak * warm * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * step / steps)))
+            x = crops.batch(args.batch)
+            with torch.autocast("cpu", torch.bfloat16):
+                with torch.set_grad_enabled(stage != "decoder"):
+                    z = codec.encoder(x[:, None])
+            z = z.float()
+            power = z.square().mean((0, 2))
+            bound, commit = F.relu(power - 1).mean(), torch.zeros(())
+            if stage == "ae":
+                sigma = 0.1 + 0.25 * min(1.0, step / (0.6 * steps))
+                latent = z + sigma * torch.randn_like(z)
+            else:
+                books = BOOKS if torch.rand(()) < 0.75 else int(torch.randint(1, BOOKS, ()))
+                if stage == "decoder":
+                    books = BOOKS
+                latent, commit = codec.books(z, books, learn=stage == "joint")
+            with torch.autocast("cpu", torch.bfloat16):
+                y = codec.decoder(latent)[:, 0]
+            mel, linear, low, wave = spectral.train_terms(x, y.float())
+            loss = mel + 0.5 * linear + 0.5 * low + 0.4 * wave + bound + 0.5 * commit
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 3.0)
+            optimiser.step()
+            step += 1
+            average.update(codec, step)
+            sums += [v.item() for v in (mel, linear, low, wave, power.mean(), commit, norm)]
+            seen += 1
+            if step % 50 == 0 or step == steps:
+                values = dict(zip(("mel", "linear", "low", "wave", "power", "commit", "norm"), (sums / seen).tolist(), strict=True))
+                run.log(stage=stage, step=step, **values)
+                sums, seen = np.zeros(7), 0
+        run.save(snapshot())
+        run.save({"codec": average.values, "stage": stage, "step": step}, f"{stage}.pt")
+        if stage == args.last:
+            break
+    run.log(stage="done")
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+def load(folder: str | Path) -> tuple[Codec, str]:
+    path = Path(folder)
+    state = torch.load(path / "state.pt" if path.is_dir() else path, weights_only=False)
+    codec = Codec()
+    codec.load_state_dict(state["average"] if "average" in state else state["codec"])
+    return codec.eval(), f"{state['stage']} {state['step']}"
+
+
+@torch.no_grad()
+def reconstruct(codec: Codec, audio: np.ndarray, quantize: bool) -> np.ndarray:
+    x = torch.from_numpy(audio)[None, None]
+    x = F.pad(x, (0, -x.shape[-1] % HOP))
+    z = codec.encoder(x)
+    if quantize:
+        z = codec.books.decode(codec.books.encode(z))
+    return codec.decoder(z)[0, 0, : len(audio)].numpy()
+
+
+def si_sdr_db(x: np.ndarray, y: np.ndarray) -> float:
+    """Le Roux et al., "SDR – half-baked or well done?" (2019)."""
+    part = (x @ y) / (x @ x) * x
+    return float(10 * np.log10((part @ part) / ((y - part) @ (y - part) + 1e-12)))
+
+
+def evaluate(args) -> None:
+    import estimators as est
+
+    codec, where = load(args.run)
+    quantize = not where.startswith("ae")
+    if args.kmeans and not quantize:
+        with torch.no_grad():
+            crops, latents = Crops(Bank(args.bank), 20_000_000), []
+            while sum(map(len, latents)) < 30_000:
+                latents.append(codec.encoder(crops.batch(32)[:, None]).transpose(1, 2).reshape(-1, WIDTH))
+            print("left", [round(v, 3) for v in codec.books.fit(torch.cat(latents), 10)])
+        quantize = True
+    bank, spectral = Bank(args.bank), Spectral()
+    rows, codes = [], []
+    for seed in range(args.clips):
+        a, audio, _ = clip(90_000_000 + seed, bank, 10.0, "test")
+        again = reconstruct(codec, audio, quantize)
+        mel = float(spectral.mel(torch.from_numpy(audio)[None], torch.from_numpy(again)[None]))
+        rows.append({
+            "style": a.style, "mel": mel, "si_sdr": si_sdr_db(audio, again),
+            "tempo": est.same_tempo(est.tempo(again), est.tempo(audio)),
+            "set": est.set_distance(est.diatonic_set(again), est.diatonic_set(audio)),
+            "bright": (est.brightness(audio), est.brightness(again)),
+            "drums": est.drums_present(audio) == est.drums_present(again),
+        })  # fmt: skip
+        if quantize:
+            with torch.no_grad():
+                codes.append(codec.books.encode(codec.encoder(torch.from_numpy(audio)[None, None])))
+        if args.save and seed < 12:
+            from scipy.io import wavfile
+
+            Path(args.save).mkdir(parents=True, exist_ok=True)
+            for name, data in (("in", audio), ("out", again)):
+                wavfile.write(Path(args.save) / f"{seed}-{a.style}-{name}.wav", RATE_HZ, (np.clip(data, -1, 1) * 32767).astype(np.int16))
+    bright = np.log([r["bright"] for r in rows])
+    out = {
+        "at": where, "clips": len(rows), "quantized": quantize,
+        "mel": np.mean([r["mel"] for r in rows]), "si_sdr_db": np.mean([r["si_sdr"] for r in rows]),
+        "tempo": np.mean([r["tempo"] for r in rows]), "set": np.mean([r["set"] == 0 for r in rows]),
+        "set_fifth": np.mean([r["set"] <= 1 for r in rows]), "brightness_r": np.corrcoef(bright.T)[0, 1],
+        "drums": np.mean([r["drums"] for r in rows]),
+    }  # fmt: skip
+    if codes:
+        out["code_use"] = [round(len(torch.unique(torch.cat(codes, 2)[:, k])) / SIZE, 3) for k in range(BOOKS)]
+    print(json.dumps({k: round(float(v), 4) if isinstance(v, np.floating) else v for k, v in out.items()}))
+
+
+def export(args) -> None:
+    codec, _ = load(args.run)
+    model = EncodecModel(config())
+    model.encoder.load_state_dict(codec.encoder.state_dict())
+    model.decoder.load_state_dict(codec.decoder.state_dict())
+    for k, layer in enumerate(model.quantizer.layers):
+        layer.codebook.embed.copy_(codec.books.embed[k])
+        layer.codebook.embed_avg.copy_(codec.books.embed[k])
+        layer.codebook.cluster_size.fill_(1.0)
+        layer.codebook.inited.fill_(True)
+    model.save_pretrained(args.out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=("train", "eval", "export"))
+    parser.add_argument("--bank")
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--out")
+    parser.add_argument("--save")
+    parser.add_argument("--kmeans", action="store_true", help="eval of an autoencoder: fit codebooks first")
+    parser.add_argument("--last", choices=("ae", "joint", "decoder"), default="decoder", help="train: end after this stage")
+    parser.add_argument("--clips", type=int, default=48)
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--latents", type=int, default=60_000, help="for k-means")
+    for stage, steps in (("ae", 4000), ("joint", 4000), ("decoder", 6000)):
+        parser.add_argument(f"--{stage}", type=int, default=steps)
+    args = parser.parse_args()
+    {"train": train, "eval": evaluate, "export": export}[args.command](args)
+
+
+if __name__ == "__main__":
+    main()

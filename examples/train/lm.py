@@ -1,0 +1,380 @@
+"""Trains the language model: transformers' MusicgenForConditionalGeneration, 6 × 256, over the codec's tokens.
+
+Sources: J. Copet et al., "Simple and controllable music generation" (MusicGen, 2023) for the delay pattern and guidance by
+dropped captions; C. Raffel et al., "T5" (2020) for the text encoder; J. Ho, T. Salimans, "Classifier-free diffusion guidance"
+(2022). Ours: the text encoder first learns to read attributes out of captions (cheap, no sound), then both train together.
+
+    python lm.py text   --tokenizer T/tokenizer.json --run DIR                                # minutes
+    python lm.py tokens --bank BANK.npz --codec CODEC_RUN --out TOKENS --songs 20000          # 16 s each, in shards
+    python lm.py train  --tokens TOKENS --text TEXT_RUN --tokenizer T/tokenizer.json --run DIR --steps 20000
+    python lm.py sample --run DIR --codec CODEC_RUN --tokenizer … --prompt "…" --out a.wav --seconds 10 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from captions import caption
+from codec import BOOKS, RATE_HZ, SIZE, config as codec_config, load as load_codec
+from common import Average, Run
+from music import STYLES, TONES, Attributes, Bank, draw, render
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import MusicgenConfig, MusicgenForConditionalGeneration, T5Config, T5EncoderModel
+from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
+
+PAD = SIZE  # the code that stands for "not yet" and "no more", and starts a piece
+FRAMES = 258  # 10 s and the delay of the last codebook
+SONG_S = 16.0
+BOOK_WEIGHTS = torch.tensor([2.0, 1.6, 1.2, 1.0, 0.8, 0.6, 0.5, 0.3]) / 8.0
+ATTRIBUTES = {"bpm": 126, "root": 12, "mode": 2, "style": len(STYLES), "tone": 3, "drums": 2}
+
+
+def text_config(vocabulary: int) -> T5Config:
+    return T5Config(
+        vocab_size=vocabulary, d_model=128, d_kv=32, d_ff=384, num_layers=2, num_heads=4, relative_attention_num_buckets=32,
+        relative_attention_max_distance=64, dropout_rate=0.05, feed_forward_proj="relu", pad_token_id=0, eos_token_id=1,
+        is_encoder_decoder=False, use_cache=False,
+    )  # fmt: skip
+
+
+def model_config(vocabulary: int) -> MusicgenConfig:
+    decoder = MusicgenDecoderConfig(
+        vocab_size=SIZE, max_position_embeddings=2048, num_hidden_layers=6, ffn_dim=1024, num_attention_heads=4, hidden_size=256,
+        num_codebooks=BOOKS, audio_channels=1, layerdrop=0.0, dropout=0.05, attention_dropout=0.0, activation_dropout=0.0,
+        activation_function="gelu", scale_embedding=False, initializer_factor=0.02, pad_token_id=PAD, bos_token_id=PAD,
+        eos_token_id=None, tie_word_embeddings=False,
+    )  # fmt: skip
+    return MusicgenConfig(text_encoder=text_config(vocabulary).to_dict(), audio_encoder=codec_config().to_dict(), decoder=decoder.to_dict())
+
+
+def encode_texts(tokenizer: Tokenizer, texts: list[str], limit: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    ids = [tokenizer.encode(t).ids[:limit] for t in texts]
+    width = max(map(len, ids))
+    tokens, mask = torch.zeros(len(ids), width, dtype=torch.long), torch.zeros(len(ids), width, dtype=torch.long)
+    for row, values in enumerate(ids):
+        tokens[row, : len(values)], mask[row, : len(values)] = torch.tensor(values), 1
+    return tokens, mask
+
+
+# ---------------------------------------------------------------- reading attributes
+
+
+class Readers(nn.Module):
+    """One learned query for each attribute, attending over the text states: used in training only."""
+
+    def __init__(self, width: int = 128):
+        super().__init__()
+        self.query = nn.ParameterDict({k: nn.Parameter(torch.randn(width) * width**-0.5) for k in ATTRIBUTES})
+        self.head = nn.ModuleDict({k: nn.Linear(width, n) for k, n in ATTRIBUTES.items()})
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        out = {}
+        for name, query in self.query.items():
+            weight = (states @ query).masked_fill(mask == 0, -1e9).softmax(1)
+            out[name] = self.head[name]((weight[..., None] * states).sum(1))
+        return out
+
+
+def targets(attributes: list[Attributes]) -> dict[str, torch.Tensor]:
+    styles = list(STYLES)
+    columns = {
+        "bpm": [a.bpm - 55 for a in attributes], "root": [a.root for a in attributes], "mode": [a.mode == "minor" for a in attributes],
+        "style": [styles.index(a.style) for a in attributes], "tone": [TONES.index(a.tone) for a in attributes],
+        "drums": [a.drums for a in attributes],
+    }  # fmt: skip
+    return {k: torch.tensor(v, dtype=torch.long) for k, v in columns.items()}
+
+
+def reading_loss(out: dict[str, torch.Tensor], want: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Cross entropy; tempo against a bell two per cent wide, so that neighbours count as near. What a caption leaves out
+    costs everyone the same and teaches the prior."""
+    losses = {k: F.cross_entropy(out[k], want[k]) for k in out if k != "bpm"}
+    bpm = torch.arange(55, 181, dtype=torch.float32)
+    bell = (-0.5 * ((bpm / (want["bpm"] + 55.0)[:, None] - 1) / 0.02).square()).exp()
+    losses["bpm"] = -(bell / bell.sum(1, keepdim=True) * out["bpm"].log_softmax(1)).sum(1).mean()
+    return losses
+
+
+def train_text(args) -> None:
+    run = Run(args.run)
+    torch.manual_seed(0)
+    tokenizer = Tokenizer.from_file(args.tokenizer)
+    encoder, readers = T5EncoderModel(text_config(tokenizer.get_vocab_size())), Readers()
+    both = nn.ModuleList([encoder, readers])
+    optimiser = torch.optim.AdamW(both.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    step, seed = 0, 30_000_000
+    if state := run.load():
+        both.load_state_dict(state["both"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, seed = state["step"], state["seed"]
+
+    def batch(split="train", full=False):
+        nonlocal seed
+        attributes, texts = [], []
+        for _ in range(args.batch):
+            a = draw(seed, split)
+            attributes.append(a)
+            texts.append(caption(a, np.random.default_rng((seed, 7)), split, full))
+            seed += 1
+        return (*encode_texts(tokenizer, texts), targets(attributes))
+
+    both.train()
+    while step < args.steps:
+        run.pause()
+        if run.due():
+            run.save({"both": both.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "seed": seed})
+            if run.stopping:
+                return
+        for group in optimiser.param_groups:
+            group["lr"] = 2e-3 * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / args.steps)))
+        tokens, mask, want = batch()
+        out = readers(encoder(input_ids=tokens, attention_mask=mask).last_hidden_state, mask)
+        loss = sum(reading_loss(out, want).values())
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        if step % 200 == 0 or step == args.steps:
+            both.eval()
+            with torch.no_grad():
+                here, seed = seed, 95_000_000
+                tokens, mask, want = batch("test", full=True)
+                seed = here
+                out = readers(encoder(input_ids=tokens, attention_mask=mask).last_hidden_state, mask)
+            right = {k: float((v.argmax(1) == want[k]).float().mean()) for k, v in out.items()}
+            right["bpm"] = float(((out["bpm"].argmax(1) + 55) / (want["bpm"] + 55.0) - 1).abs().le(0.02).float().mean())
+            run.log(step=step, loss=float(loss), held_out=str({k: round(v, 3) for k, v in right.items()}))
+            both.train()
+    run.save({"both": both.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "seed": seed})
+
+
+# ---------------------------------------------------------------- tokens
+
+
+def make_tokens(args) -> None:
+    """Shards of 250 songs: codes (songs, books, frames) and the attributes. Existing shards are kept, so it can be stopped."""
+    out = Path(args.out)
+    run = Run(out)
+    codec, _ = load_codec(args.codec)
+    bank = Bank(args.bank)
+    for shard in range(args.songs // 250):
+        path = out / f"{shard:04d}.npz"
+        if path.exists():
+            continue
+        codes, attributes = [], []
+        for index in range(250):
+            run.pause()
+            if run.stopping:
+                return
+            a = draw(40_000_000 + shard * 250 + index)
+            audio = torch.from_numpy(render(a, bank, SONG_S))[None, None]
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                z = codec.encoder(audio)
+            codes.append(codec.books.encode(z.float())[0].numpy().astype(np.uint16))
+            attributes.append(asdict(a))
+        part = out / "part.npz"
+        np.savez(part, codes=np.stack(codes), attributes=json.dumps(attributes))
+        os.replace(part, path)
+        run.log(shard=shard)
+
+
+def delayed(codes: np.ndarray) -> np.ndarray:
+    """Codebook k moves k + 1 columns to the right; column 0 is all PAD. The input is [:, :-1], the target [:, 1:]."""
+    books, frames = codes.shape
+    out = np.full((books, frames + books), PAD, np.int64)
+    for k in range(books):
+        out[k, 1 + k : 1 + k + frames] = codes[k]
+    return out
+
+
+class Songs:
+    """Windows of the token pool with fresh captions. New shards are picked up while they are being made."""
+
+    def __init__(self, folder: str, seed: int):
+        self.folder, self.rng = Path(folder), np.random.default_rng(seed)
+        self.codes: list[np.ndarray] = []
+        self.attributes: list[Attributes] = []
+        self.seen: set[str] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        for path in sorted(self.folder.glob("[0-9]*.npz")):
+            if path.name not in self.seen:
+                data = np.load(path)
+                self.codes += list(data["codes"])
+                self.attributes += [Attributes(**a) for a in json.loads(str(data["attributes"]))]
+                self.seen.add(path.name)
+
+    def batch(self, count: int):
+        inputs, wanted, starts, texts, attributes = [], [], [], [], []
+        for _ in range(count):
+            index = int(self.rng.integers(len(self.codes)))
+            song, a = delayed(self.codes[index]), self.attributes[index]
+            at = 0 if self.rng.random() < 0.75 else int(self.rng.integers(1, song.shape[1] - FRAMES - BOOKS))
+            inputs.append(song[:, at : at + FRAMES])
+            wanted.append(song[:, at + 1 : at + FRAMES + 1])
+            # later windows also stand for later places of longer pieces
+            starts.append(at + (int(self.rng.integers(0, 1200)) if at and self.rng.random() < 0.5 else 0))
+            texts.append(caption(a, self.rng))
+            attributes.append(a)
+        return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(wanted)), torch.tensor(starts), texts, attributes
+
+
+# ---------------------------------------------------------------- training
+
+
+class Places(nn.Module):
+    """Stands in for the sinusoidal embedding while training: each row of the batch begins at its own position."""
+
+    def __init__(self, table: torch.Tensor):
+        super().__init__()
+        self.table, self.starts = table, None
+
+    def forward(self, ids: torch.Tensor, past: int = 0) -> torch.Tensor:
+        index = self.starts[:, None] + torch.arange(ids.shape[-1])
+        return self.table[index]
+
+
+def logits_of(model, inputs, states, mask):
+    """(batch, books, frames, codes): the decoder stack with its heads, as MusicgenForCausalLM.forward joins them."""
+    hidden = model.decoder.model.decoder(
+        input_ids=inputs.reshape(-1, inputs.shape[-1]), encoder_hidden_states=states, encoder_attention_mask=mask, use_cache=False
+    ).last_hidden_state
+    return torch.stack([head(hidden) for head in model.decoder.lm_heads], 1)
+
+
+def text_states(model, tokens, mask):
+    return model.enc_to_dec_proj(model.text_encoder(input_ids=tokens, attention_mask=mask).last_hidden_state) * mask[..., None]
+
+
+def train(args) -> None:
+    run = Run(args.run)
+    torch.manual_seed(1)
+    tokenizer = Tokenizer.from_file(args.tokenizer)
+    model, readers = MusicgenForConditionalGeneration(model_config(tokenizer.get_vocab_size())), Readers()
+    del model.audio_encoder  # export puts it back
+    text = torch.load(Path(args.text) / "state.pt", weights_only=False)["both"]
+    model.text_encoder.load_state_dict({k[2:]: v for k, v in text.items() if k.startswith("0.")})
+    readers.load_state_dict({k[2:]: v for k, v in text.items() if k.startswith("1.")})
+    table = model.decoder.model.decoder.embed_positions.weights.clone()
+    places = model.decoder.model.decoder.embed_positions = Places(table)
+    both = nn.ModuleList([model, readers])
+    slow = [*model.text_encoder.parameters(), *readers.parameters()]
+    fast = [p for p in model.parameters() if not any(p is q for q in slow)]
+    groups = [{"params": fast, "peak": args.lr}, {"params": slow, "peak": 0.3 * args.lr}]
+    optimiser = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.05)
+    average = Average(both, 0.999)
+    step = 0
+    if state := run.load():
+        both.load_state_dict(state["both"])
+        optimiser.load_state_dict(state["optimiser"])
+        average.values, step = state["average"], state["step"]
+    songs = Songs(args.tokens, step + 5)
+    torch.manual_seed(step + 3)
+    both.train()
+    sums, seen = np.zeros(BOOKS + 1), 0
+    while step < args.steps:
+        run.pause()
+        if run.due():
+            run.save({"both": both.state_dict(), "optimiser": optimiser.state_dict(), "average": average.values, "step": step})
+            songs.refresh()
+            if run.stopping:
+                return
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * min(1, (step + 1) / 300) * (0.03 + 0.97 * 0.5 * (1 + np.cos(np.pi * step / args.steps)))
+        inputs, wanted, places.starts, texts, attributes = songs.batch(args.batch)
+        tokens, mask = encode_texts(tokenizer, texts)
+        kept = (torch.rand(args.batch) > 0.15).float()
+        with torch.autocast("cpu", torch.bfloat16):
+            raw = model.text_encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
+            states = model.enc_to_dec_proj(raw) * mask[..., None] * kept[:, None, None]
+            logits = logits_of(model, inputs, states, mask)
+        losses = [
+            F.cross_entropy(logits[:, k].float().reshape(-1, SIZE), wanted[:, k].reshape(-1), ignore_index=PAD) for k in range(BOOKS)
+        ]
+        reading = sum(reading_loss(readers(raw.float(), mask), targets(attributes)).values())
+        loss = sum(w * v for w, v in zip(BOOK_WEIGHTS, losses, strict=True)) + 0.02 * reading
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        average.update(both, step)
+        sums += [*(v.item() for v in losses), reading.item()]
+        seen += 1
+        if step % 50 == 0:
+            mean = sums / seen
+            run.log(step=step, songs=len(songs.codes), mean=float(mean[:BOOKS].mean()), books=str(mean[:BOOKS].round(2).tolist()), reading=float(mean[-1]))
+            sums, seen = np.zeros(BOOKS + 1), 0
+    run.save({"both": both.state_dict(), "optimiser": optimiser.state_dict(), "average": average.values, "step": step})
+
+
+# ---------------------------------------------------------------- use
+
+
+def assemble(run: str, codec_run: str, tokenizer: Tokenizer) -> MusicgenForConditionalGeneration:
+    """The averaged weights and the codec as one transformers model."""
+    model = MusicgenForConditionalGeneration(model_config(tokenizer.get_vocab_size()))
+    values = torch.load(Path(run) / "state.pt", weights_only=False)["average"]
+    own = {k[2:]: v for k, v in values.items() if k.startswith("0.") and "embed_positions" not in k}
+    missing, unexpected = model.load_state_dict(own, strict=False)
+    assert not unexpected and all(m.startswith("audio_encoder") or "embed_positions" in m for m in missing), (missing, unexpected)
+    codec, _ = load_codec(codec_run)
+    model.audio_encoder.encoder.load_state_dict(codec.encoder.state_dict())
+    model.audio_encoder.decoder.load_state_dict(codec.decoder.state_dict())
+    for k, layer in enumerate(model.audio_encoder.quantizer.layers):
+        layer.codebook.embed.copy_(codec.books.embed[k])
+        layer.codebook.embed_avg.copy_(codec.books.embed[k])
+        layer.codebook.cluster_size.fill_(1.0)
+        layer.codebook.inited.fill_(True)
+    settings = model.generation_config
+    settings.pad_token_id = settings.bos_token_id = settings.decoder_start_token_id = PAD
+    settings.do_sample, settings.guidance_scale, settings.top_k, settings.max_length = True, 3.0, 100, 250 + BOOKS
+    model.config.decoder_start_token_id = PAD
+    return model.eval()
+
+
+@torch.no_grad()
+def generate(model, tokenizer: Tokenizer, texts: list[str], seconds: float, seed: int, guidance: float = 3.0, top_k: int = 100) -> np.ndarray:
+    torch.manual_seed(seed)
+    tokens, mask = encode_texts(tokenizer, texts)
+    frames = round(seconds * 25)
+    audio = model.generate(input_ids=tokens, attention_mask=mask, do_sample=True, top_k=top_k, guidance_scale=guidance,
+                           max_length=frames + BOOKS)  # fmt: skip
+    return audio[:, 0].float().numpy()
+
+
+def sample(args) -> None:
+    from scipy.io import wavfile
+
+    tokenizer = Tokenizer.from_file(args.tokenizer)
+    audio = generate(assemble(args.run, args.codec, tokenizer), tokenizer, [args.prompt], args.seconds, args.seed)[0]
+    wavfile.write(args.out, RATE_HZ, (np.clip(audio, -1, 1) * 32767).astype(np.int16))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=("text", "tokens", "train", "sample"))
+    for name in ("tokenizer", "run", "bank", "codec", "out", "tokens", "text", "prompt"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--songs", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    {"text": train_text, "tokens": make_tokens, "train": train, "sample": sample}[args.command](args)
+
+
+if __name__ == "__main__":
+    main()
