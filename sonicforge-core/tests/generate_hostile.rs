@@ -149,3 +149,22 @@ fn damaged_weights_are_named() {
     let e = MusicGen::load(work.path(), &LoadOptions::default()).err().expect("a model without a tensor");
     assert!(e.code() == "SF_MODEL" && e.to_string().contains(name), "{e}");
 }
+
+/// A model that claims to know one position: its windows are small, but the music comes to its end.
+#[test]
+fn tiny_windows_end() {
+    let work = tempfile::tempdir().unwrap();
+    for file in FILES {
+        fs::copy(fixture("stereo").join(file), work.path().join(file)).unwrap();
+    }
+    let path = work.path().join("config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for positions in [1, 5, 17, 20, 23] {
+        config["decoder"]["max_position_embeddings"] = positions.into();
+        fs::write(&path, config.to_string()).unwrap();
+        let model = MusicGen::load(work.path(), &LoadOptions::default()).unwrap();
+        let ask = Request { seconds: 2.0, ..Request::new("warm piano") };
+        let codes = model.generate_codes(&[ask], &mut NoProgress).unwrap();
+        assert!(codes[0].iter().all(|book| book.len() == 100), "{positions}");
+    }
+}

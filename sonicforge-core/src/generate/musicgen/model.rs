@@ -96,7 +96,9 @@ impl Model {
     pub fn window(&self) -> usize {
         let config = self.checkpoint.config();
         let most = config.decoder.max_positions;
-        config.generation.max_length.filter(|&n| n <= most && n * 2 >= most).unwrap_or(most)
+        let window = config.generation.max_length.filter(|&n| n <= most && n * 2 >= most).unwrap_or(most);
+        // What a new window begins with, and the delays, must leave room to go on.
+        window.max(4 * (self.pattern.longest_delay() + 2))
     }
 
     /// Token ids of a prompt.
