@@ -281,7 +281,7 @@ fn codec_config(s: &Section, codebooks: usize) -> Result<CodecConfig> {
         None => None,
     };
     Ok(CodecConfig {
-        sample_rate: s.count("sampling_rate", 24_000, 1000..=768_000)? as u32,
+        sample_rate: s.count("sampling_rate", 24_000, 8000..=384_000)? as u32,
         audio_channels,
         normalize: s.flag("normalize", false)?,
         chunk_length_s,
