@@ -190,7 +190,7 @@ fn tensors_that_lie() {
         check(name, "with a NaN", is_needed, run(folder.path()));
         compared += 1;
     }
-    assert!(compared > 180, "{compared}");
+    assert!(compared >= 150, "{compared}");
     assert_bounded();
 
     fn check(name: &str, what: &str, is_needed: bool, result: Result<()>) {

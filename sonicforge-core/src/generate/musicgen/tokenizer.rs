@@ -184,6 +184,7 @@ mod tests {
             ("SF_FORMAT", "at most 16 ids", |f| {
                 f["post_processor"]["special_tokens"]["</s>"]["ids"] = json!(vec![1; 100]);
             }),
+            ("SF_FORMAT", "names \"</x>\"", |f| f["post_processor"]["pair"][1]["SpecialToken"]["id"] = json!("</x>")),
             ("SF_FORMAT", "without content", |f| f["added_tokens"][0]["content"] = json!("")),
             ("SF_FORMAT", "no vocab", |f| f["model"]["vocab"] = json!(3)),
             ("SF_FORMAT", "9000000 bytes", |f| f["model"]["vocab"] = json!([["x".repeat(9_000_000), 0.0]])),

@@ -146,18 +146,22 @@ fn post_processor(part: &Value) -> Result<()> {
     if part["type"] != "TemplateProcessing" {
         return Ok(());
     }
+    let tokens = part["special_tokens"].as_object();
+    let tokens = tokens.ok_or_else(|| broken("its template has no special_tokens".into()))?;
     for key in ["single", "pair"] {
         let pieces = part[key].as_array().ok_or_else(|| broken(format!("its template has no {key}")))?;
         let texts = pieces.iter().filter(|piece| !piece["Sequence"].is_null()).count();
         if pieces.len() > 16 || (key == "single" && texts != 1) {
-            let (pieces, limit) = (pieces.len(), 16);
+            let pieces = pieces.len();
             return Err(broken(format!(
-                "its template has {pieces} pieces, {texts} of them the text; expected {limit} and 1"
+                "its template has {pieces} pieces, {texts} of them the text; expected 16 and 1"
             )));
         }
+        let named = pieces.iter().filter_map(|piece| piece["SpecialToken"]["id"].as_str());
+        if let Some(name) = named.into_iter().find(|name| !tokens.contains_key(*name)) {
+            return Err(broken(format!("its template names {name:?}, which is not among its special_tokens")));
+        }
     }
-    let tokens =
-        part["special_tokens"].as_object().ok_or_else(|| broken("its template has no special_tokens".into()))?;
     for (name, token) in tokens {
         if token["ids"].as_array().is_none_or(|ids| ids.len() > 16) {
             return Err(broken(format!("its special token {name:?} has no list of at most 16 ids")));
