@@ -91,6 +91,13 @@ impl Session {
             let heard = &mut conditionings[song];
             let (sampling, guidance) = settings(&model, request)?;
             let before = codes[0].len();
+            let size = model.decoder.config().vocab_size;
+            if let Some(code) = codes.iter().flatten().find(|&&code| code as usize >= size) {
+                return Err(Error::invalid(format!(
+                    "the codes to go on from hold {code}; this checkpoint's decoder speaks {size}; expected 0 to {}",
+                    size - 1
+                )));
+            }
             let frames = before + new_frames(&model, request);
             let prefix = heard.prefix.take();
             let conditioned = heard.states.is_some() || prefix.is_some();
