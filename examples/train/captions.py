@@ -10,22 +10,22 @@ import numpy as np
 from music import ROOTS, Attributes
 
 STYLE_WORDS = {
-    "ambient": ("ambient", "ambient music", "an ambient soundscape", "atmospheric ambient", "drifting ambient"),
-    "techno": ("techno", "a techno track", "driving techno", "club techno", "minimal techno"),
-    "house": ("house", "house music", "a house groove", "deep house", "dance house"),
-    "lofi": ("lo-fi hip hop", "lofi", "lo-fi", "chillhop", "a lofi beat", "lo-fi study beats"),
-    "jazz": ("jazz", "a jazz combo", "swing jazz", "a jazz trio", "bebop", "swinging jazz"),
-    "rock": ("rock", "a rock band", "hard rock", "rock music", "guitar rock"),
-    "chiptune": ("chiptune", "8-bit music", "a chiptune", "retro game music", "8-bit", "video game chiptune"),
-    "classical": ("classical", "classical music", "chamber music", "a classical piece", "classical chamber"),
-    "cinematic": ("cinematic", "film music", "an epic score", "orchestral film score", "cinematic orchestral", "epic trailer music"),
-    "funk": ("funk", "a funk groove", "funky music", "funk band", "seventies funk"),
-    "synthwave": ("synthwave", "retro synthwave", "eighties synthwave", "80s synth pop", "outrun synthwave"),
-    "folk": ("folk", "acoustic folk", "a folk song", "folk music", "campfire folk"),
+    "ambient": ("ambient", "ambient music", "an ambient soundscape", "atmospheric ambient", "new age", "a soundscape", "drifting ambient"),
+    "techno": ("techno", "a techno track", "driving techno", "club techno", "rave", "trance", "minimal techno"),
+    "house": ("house", "house music", "a house groove", "deep house", "garage house", "dance music", "dance house"),
+    "lofi": ("lo-fi hip hop", "lofi", "lo-fi", "chillhop", "a lofi beat", "hip hop", "downtempo", "trip hop", "lo-fi study beats"),
+    "jazz": ("jazz", "a jazz combo", "swing jazz", "a jazz trio", "bebop", "smooth jazz", "big band", "swinging jazz"),
+    "rock": ("rock", "a rock band", "hard rock", "rock music", "metal", "punk rock", "indie rock", "guitar rock"),
+    "chiptune": ("chiptune", "8-bit music", "a chiptune", "retro game music", "8-bit", "arcade music", "pixel game", "video game chiptune"),
+    "classical": ("classical", "classical music", "chamber music", "a classical piece", "baroque", "orchestra", "classical chamber"),
+    "cinematic": ("cinematic", "film music", "an epic score", "orchestral film score", "cinematic orchestral", "soundtrack", "orchestral", "battle music", "trailer music", "epic film score"),
+    "funk": ("funk", "a funk groove", "funky music", "funk band", "disco", "soul", "seventies funk"),
+    "synthwave": ("synthwave", "retro synthwave", "eighties synthwave", "80s synth pop", "retrowave", "synth pop", "outrun synthwave"),
+    "folk": ("folk", "acoustic folk", "a folk song", "folk music", "country", "acoustic ballad", "campfire folk"),
 }
 INSTRUMENT_WORDS = {
-    "piano": ("piano", "grand piano", "acoustic piano"), "epiano": ("electric piano", "rhodes", "e-piano"), "vibes": ("vibraphone", "vibes"),
-    "music_box": ("music box",), "organ": ("organ", "hammond organ"), "steel_guitar": ("acoustic guitar", "steel-string guitar"),
+    "piano": ("piano", "grand piano", "acoustic piano"), "epiano": ("electric piano", "rhodes", "e-piano"),
+    "organ": ("organ", "hammond organ"), "steel_guitar": ("acoustic guitar", "steel-string guitar"),
     "clean_guitar": ("clean guitar", "clean electric guitar"), "dist_guitar": ("distorted guitar", "electric guitar", "overdriven guitar"),
     "acoustic_bass": ("double bass", "upright bass", "acoustic bass"), "finger_bass": ("bass guitar", "electric bass"),
     "harp": ("harp",), "strings": ("strings", "string section", "string ensemble"), "pizzicato": ("pizzicato strings", "plucked strings"),
@@ -37,10 +37,10 @@ INSTRUMENT_WORDS = {
     "sub_bass": ("sub bass", "deep bass"),
 }  # fmt: skip
 TONE_WORDS = {
-    "dark": ("dark", "muffled", "mellow", "warm and dark", "dull", "shadowy"),
-    "bright": ("bright", "crisp", "brilliant", "sparkling", "bright and clear", "shiny"),
+    "dark": ("dark", "muffled", "mellow", "dull", "shadowy", "deep and dark", "warm and dark"),
+    "bright": ("bright", "crisp", "brilliant", "sparkling", "shiny", "clear and bright", "very bright"),
 }
-SPACE_WORDS = {"dry": ("dry", "close", "intimate"), "spacious": ("spacious", "with long reverb", "reverberant", "roomy", "with a big hall")}
+SPACE_WORDS = {"dry": ("dry", "close", "intimate"), "spacious": ("spacious", "with long reverb", "reverberant", "roomy", "in a big hall", "with much reverb")}
 MOOD_WORDS = {"major": ("happy", "cheerful", "uplifting", "joyful", "sunny"), "minor": ("sad", "melancholic", "moody", "gloomy", "serious")}
 TEMPO_WORDS = (
     (72, ("very slow", "extremely slow", "largo")), (92, ("slow", "slow tempo", "relaxed tempo", "adagio")),
@@ -48,8 +48,11 @@ TEMPO_WORDS = (
     (138, ("upbeat", "lively", "brisk", "allegro")), (150, ("fast", "quick", "fast tempo", "energetic")),
     (999, ("very fast", "extremely fast", "presto", "furious")),
 )  # fmt: skip
-NO_DRUMS = ("no drums", "without drums", "drumless", "without percussion", "no percussion")
-DRUMS = ("drums", "with drums", "with a drum beat", "a drum kit", "with percussion", "with a beat")
+NO_DRUMS = ("no drums", "without drums", "drumless", "without percussion", "no percussion", "no beat", "with no drums")
+DRUMS = ("drums", "with drums", "with a drum beat", "a drum kit", "with percussion", "with a beat", "percussion", "drums and percussion")
+# words that say nothing the grammar knows: to be read over
+FILLERS = ("please make", "i want", "a nice piece of", "some", "for studying", "background music", "for a video", "instrumental", "a beautiful",
+           "for my game", "generate", "something like", "music", "a song", "a track", "for the morning", "at night", "calm", "high quality")  # fmt: skip
 SHARP_NAMES = {"C#": ("C#", "C sharp", "Db", "D flat"), "Eb": ("Eb", "E flat", "D#", "D sharp"), "F#": ("F#", "F sharp", "Gb", "G flat"),
                "Ab": ("Ab", "A flat", "G#", "G sharp"), "Bb": ("Bb", "B flat", "A#", "A sharp")}  # fmt: skip
 ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
@@ -88,7 +91,7 @@ def caption(a: Attributes, rng: np.random.Generator, split: str = "train", full:
     keep = (lambda p: True) if full else (lambda p: rng.random() < p)
     style = choose(rng, STYLE_WORDS[a.style], split)
     bpm = ""
-    if keep(0.75):
+    if keep(0.85):
         say = rng.random()
         if full or say < 0.70:
             forms = (f"{a.bpm} bpm", f"{a.bpm} BPM", f"at {a.bpm} bpm", f"{a.bpm} beats per minute", f"tempo {a.bpm}", f"{a.bpm}bpm")
@@ -99,13 +102,13 @@ def caption(a: Attributes, rng: np.random.Generator, split: str = "train", full:
             word = choose(rng, tempo_word(a.bpm), split)
             bpm = f"{word}, {bpm}" if bpm else word
     key = ""
-    if keep(0.65):
+    if keep(0.8):
         key = choose(rng, ("in {}", "{}", "key of {}", "in the key of {}"), split).format(key_words(a, rng))
     mood = choose(rng, MOOD_WORDS[a.mode], split) if (not full and rng.random() < 0.25) else ""
-    tone = choose(rng, TONE_WORDS[a.tone], split) if a.tone in TONE_WORDS and keep(0.65) else ""
+    tone = choose(rng, TONE_WORDS[a.tone], split) if a.tone in TONE_WORDS and keep(0.75) else ""
     space = choose(rng, SPACE_WORDS[a.space], split) if a.space in SPACE_WORDS and rng.random() < 0.4 else ""
     drums = ""
-    if keep(0.55 if a.drums else 0.8):
+    if keep(0.65 if a.drums else 0.85):
         drums = choose(rng, DRUMS if a.drums else NO_DRUMS, split)
     names = list(dict.fromkeys(choose(rng, INSTRUMENT_WORDS[i], split) for i in a.roles.values()))
     rng.shuffle(names)
@@ -146,6 +149,9 @@ def caption(a: Attributes, rng: np.random.Generator, split: str = "train", full:
         text = f"{bare}: " + ", ".join(w for w in (drums, tone, bpm, listing, mood, key, space) if w)
     else:
         text = " / ".join(w for w in (key, drums, bare, listing, bpm, tone, space, mood) if w)
+    if split == "train" and rng.random() < 0.2:
+        filler = FILLERS[int(rng.integers(len(FILLERS)))]
+        text = f"{filler} {text}" if rng.random() < 0.6 else f"{text} {filler}"
     if rng.random() < 0.3:
         text = text.lower()
     return text

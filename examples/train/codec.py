@@ -23,12 +23,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from common import Average, Run
+from common import Average, Run, from_first_worker, mean_over_workers, spread
 from music import Bank, clip
 from transformers import EncodecConfig, EncodecModel
 
 RATE_HZ, HOP, BOOKS, SIZE, WIDTH = 16000, 640, 8, 1024, 64
 CROP = 32 * HOP  # 1.28 s
+ROLL = 12 + 12 + 5  # what a frame sounds: pitch classes, the bass's pitch class, note begun, kick, snare, cymbal, other drum
 
 
 def config() -> EncodecConfig:
@@ -62,7 +63,7 @@ def magnitudes(audio: torch.Tensor, window: int) -> torch.Tensor:
 
 
 class Spectral(torch.nn.Module):
-    """Multi-resolution log-mel distance; `floor` 1e-5 is the reporting scale, 1e-4 what training sees."""
+    """Multi-resolution log-mel distance; `floor` 1e-5 is the reporting scale, 3e-5 what training sees."""
 
     LAYOUT = ((256, 32), (512, 48), (1024, 80), (2048, 96))
 
@@ -82,12 +83,32 @@ class Spectral(torch.nn.Module):
         for (window, _), bank in zip(self.LAYOUT, self.banks, strict=True):
             a, b = magnitudes(x, window), magnitudes(y, window)
             linear = linear + (a - b).abs().mean((1, 2)) / a.mean((1, 2)).clamp(min=1e-3)
-            mel = mel + ((bank @ a).clamp(min=1e-4).log() - (bank @ b).clamp(min=1e-4).log()).abs().mean()
+            mel = mel + ((bank @ a).clamp(min=3e-5).log() - (bank @ b).clamp(min=3e-5).log()).abs().mean()
         # harmony: bins of 3.9 Hz below 2 kHz, where semitones lie close together
         low_a, low_b = magnitudes(x, 4096)[:, 8:512], magnitudes(y, 4096)[:, 8:512]
         low = ((low_a + 3e-3).log() - (low_b + 3e-3).log()).abs().mean()
         wave = ((x - y).abs().mean(1) / x.abs().mean(1).clamp(min=1e-3)).mean()
         return mel / 4, linear.mean() / 4, low, wave
+
+
+def low_pass(taps: int = 97, corner_hz: float = 1000.0) -> torch.Tensor:
+    time = np.arange(taps) - taps // 2
+    response = np.sinc(2 * corner_hz / RATE_HZ * time) * np.hamming(taps)
+    return torch.tensor(response / response.sum(), dtype=torch.float32)[None, None]
+
+
+LOW = low_pass()
+
+
+def error_nats(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Half the logarithm of the error's share of the power, below 1 kHz and in all: what makes the phase lock. A logarithm, since
+    the last decibels should count as much as the first; the floor of a hundredth is what two kilobits a second may hope for."""
+
+    def share(a, b):
+        return ((a - b).square().mean(1) / a.square().mean(1).clamp(min=1e-6) + 0.01).log().mean()
+
+    low = lambda a: F.conv1d(F.pad(a[:, None], (48, 48)), LOW, stride=4)[:, 0]  # noqa: E731
+    return 0.5 * share(low(x), low(y)) + 0.5 * share(x, y)
 
 
 # ---------------------------------------------------------------- quantizer
@@ -148,11 +169,13 @@ class Books(torch.nn.Module):
                 if learn:
                     self.count[k].mul_(decay).add_(torch.bincount(index, minlength=SIZE).float(), alpha=1 - decay)
                     self.total[k].mul_(decay).index_add_(0, index, rest.detach(), alpha=1 - decay)
+                    mean_over_workers([self.count[k], self.total[k]])
                     self.embed[k] = self.total[k] / self.count[k].clamp(min=1e-4)[:, None]
                     dead = (self.count[k] < 0.01).nonzero()[:, 0]
                     if len(dead):
                         fresh = rest.detach()[torch.randint(len(rest), (len(dead),))]
                         self.embed[k][dead], self.total[k][dead], self.count[k][dead] = fresh, fresh * 0.1, 0.1
+                        from_first_worker([self.embed[k], self.total[k]])
             chosen = self.embed[k][index]
             quantized = quantized + chosen
             commit = commit + (rest - chosen).square().mean()
@@ -165,40 +188,94 @@ class Books(torch.nn.Module):
 # ---------------------------------------------------------------- data
 
 
+def roll(played: list, first: int, frames: int) -> np.ndarray:
+    """(frames, ROLL) zeros and ones from the notes that render() reports, `first` being the sample where frame 0 begins."""
+    out = np.zeros((frames, ROLL), np.uint8)
+    drums = {"kick": 25, "snare": 26, "clap": 26, "rim": 26, "hat": 27, "open": 27, "ride": 27, "pedal": 27, "crash": 27, "shaker": 27}
+    for role, what, at, held in played:
+        begin, end = (at - first) // HOP, (at + held - first) // HOP + 1
+        if end <= 0 or begin >= frames:
+            continue
+        if role == "drums":
+            if begin >= 0:
+                out[begin, drums.get(what, 28)] = 1
+        else:
+            out[max(0, begin) : end, what % 12] = 1
+            if role == "bass":
+                out[max(0, begin) : end, 12 + what % 12] = 1
+            if begin >= 0:
+                out[begin, 24] = 1
+    return out
+
+
 class Crops:
-    """Endless fresh music: a shuffled pool of crops, refilled by rendering new clips."""
+    """Endless fresh music: a shuffled pool of crops with their piano rolls, refilled by rendering new clips."""
 
     def __init__(self, bank: Bank, seed: int, pool: int = 384):
         self.bank, self.seed, self.pool, self.size = bank, seed, [], pool
         self.rng = np.random.default_rng(seed)
 
-    def batch(self, count: int) -> torch.Tensor:
+    def batch(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sound (count, CROP) and roll (count, frames, ROLL)."""
         while len(self.pool) < self.size + count:
-            _, audio, _ = clip(self.seed, self.bank, 10.3)
+            played = []
+            _, audio, _ = clip(self.seed, self.bank, 10.3, played=played)
             self.seed += 1
             shift = int(self.rng.integers(len(audio) - 8 * CROP + 1))
+            score = roll(played, shift, 8 * CROP // HOP)
             for i in range(8):
-                self.pool.append(audio[shift + i * CROP :][:CROP] * np.float32(10 ** (self.rng.uniform(-6, 1) / 20)))
+                sound = audio[shift + i * CROP :][:CROP] * np.float32(10 ** (self.rng.uniform(-6, 1) / 20))
+                self.pool.append((sound, score[i * CROP // HOP : (i + 1) * CROP // HOP]))
         out = []
         for _ in range(count):
             i = int(self.rng.integers(len(self.pool)))
             self.pool[i], self.pool[-1] = self.pool[-1], self.pool[i]
             out.append(self.pool.pop())
-        return torch.from_numpy(np.stack(out))
+        return torch.from_numpy(np.stack([s for s, _ in out])), torch.from_numpy(np.stack([r for _, r in out])).float()
 
 
 # ---------------------------------------------------------------- training
 
 
 class Codec(torch.nn.Module):
+    """`score` reads notes and strokes off a latent, linearly: training only. It makes the latents' main directions, and so the
+    first codebooks, say what a listener would (the idea of semantic tokens, X. Zhang et al., "SpeechTokenizer", 2024)."""
+
     def __init__(self):
         super().__init__()
+        self.score = torch.nn.Linear(WIDTH, ROLL)
         model = EncodecModel(config())
         self.encoder, self.decoder, self.books = model.encoder, model.decoder, Books()
 
+    @torch.no_grad()
+    def begin(self, sound: torch.Tensor) -> None:
+        """Weights that let the sound through: orthogonal filters keep its power from layer to layer, ELU is nearly linear for
+        levels of music, and so the first gradients see the waveform. (With torch's own first weights every layer loses 5 dB; the
+        phase never locks, and the codec ends as a vocoder of envelopes without pitch.)"""
+        for name, part in self.named_modules():
+            if isinstance(part, torch.nn.Conv1d | torch.nn.ConvTranspose1d):
+                shape = part.weight.shape
+                if isinstance(part, torch.nn.Conv1d):
+                    v = torch.nn.init.orthogonal_(torch.empty(shape[0], shape[1] * shape[2])).view(shape)
+                else:  # two taps of every input meet in an output
+                    v = torch.randn(shape) * (2 * shape[0]) ** -0.5
+                if "block" in name and shape[2] == 1:  # the way beside the short cut begins quietly
+                    v = 0.3 * v
+                part.bias.zero_()
+                part.parametrizations.weight.original0.copy_(v.flatten(1).norm(dim=1).view(-1, 1, 1))
+                part.parametrizations.weight.original1.copy_(v)
+            elif isinstance(part, torch.nn.LSTM):
+                for value in part.parameters():
+                    value.mul_(0.5)
+        gains = lambda conv: conv.parametrizations.weight.original0  # noqa: E731
+        scale = 0.8 / self.encoder(sound[:, None]).std()
+        gains(self.encoder.layers[-1].conv).mul_(scale)
+        gains(self.decoder.layers[0].conv).div_(scale)
+        gains(self.decoder.layers[-1].conv).mul_(sound.std() / self.decoder(self.encoder(sound[:, None])).std())
 
-def train(args) -> None:
-    run = Run(args.run)
+
+def train(args, rank: int) -> None:
+    run = Run(args.run, rank=rank)
     torch.manual_seed(0)
     codec, spectral = Codec(), Spectral()
     average = Average(codec, 0.998)
@@ -207,24 +284,28 @@ def train(args) -> None:
     if "codec" in state:
         codec.load_state_dict(state["codec"])
         average.values = state["average"]
-    crops = Crops(Bank(args.bank), state["seed"])
+    crops = Crops(Bank(args.bank), state["seed"] + 5_000_000 * rank)
+    if "codec" not in state:
+        codec.begin(crops.batch(32)[0])
+        from_first_worker([p.data for p in codec.parameters()])
+        average = Average(codec, 0.998)
 
     for stage, steps in stages.items():
         names = list(stages)
         if names.index(stage) < names.index(state["stage"]):
             continue
         trained = codec.decoder.parameters() if stage == "decoder" else codec.parameters()
-        peak = {"ae": 1e-3, "joint": 5e-4, "decoder": 5e-4}[stage]
+        peak = {"ae": 1.5e-3, "joint": 5e-4, "decoder": 5e-4}[stage]
         optimiser = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
         step = 0
         if state["stage"] == stage:
             step = state["step"]
             if "optimiser" in state:
                 optimiser.load_state_dict(state["optimiser"])
-        torch.manual_seed(step + 7)
+        torch.manual_seed(step + 7 + 100_003 * rank)
 
         def snapshot():
-            return {"stage": stage, "step": step, "seed": crops.seed, "codec": codec.state_dict(),
+            return {"stage": stage, "step": step, "seed": crops.seed - 5_000_000 * rank, "codec": codec.state_dict(),
                     "average": average.values, "optimiser": optimiser.state_dict()}  # noqa: B023 # fmt: skip
 
         if stage == "joint" and step == 0:
@@ -232,17 +313,19 @@ def train(args) -> None:
             with torch.no_grad():
                 latents = []
                 while sum(map(len, latents)) < args.latents:
-                    z = codec.encoder(crops.batch(32)[:, None])
+                    z = codec.encoder(crops.batch(32)[0][:, None])
                     latents.append(z.transpose(1, 2).reshape(-1, WIDTH))
                     run.pause()
                 left = codec.books.fit(torch.cat(latents))
+                from_first_worker(list(codec.books.buffers()))
             run.log(stage="kmeans", left=[round(v, 4) for v in left])
             average = Average(codec, 0.998)
         if stage == "decoder" and step == 0:
             codec.load_state_dict(average.values)
-        sums, seen = np.zeros(7), 0
+        sums, seen = np.zeros(9), 0
         while step < steps:
             run.pause()
+            run.agree()
             if run.due():
                 run.save(snapshot())
                 if run.stopping:
@@ -251,7 +334,7 @@ def train(args) -> None:
             warm = min(1.0, (step + 1) / 150)
             for group in optimiser.param_groups:
                 group["lr"] = peak * warm * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * step / steps)))
-            x = crops.batch(args.batch)
+            x, score = crops.batch(args.batch)
             with torch.autocast("cpu", torch.bfloat16):
                 with torch.set_grad_enabled(stage != "decoder"):
                     z = codec.encoder(x[:, None])
@@ -259,29 +342,33 @@ def train(args) -> None:
             power = z.square().mean((0, 2))
             bound, commit = F.relu(power - 1).mean(), torch.zeros(())
             if stage == "ae":
-                sigma = 0.1 + 0.25 * min(1.0, step / (0.6 * steps))
+                sigma = 0.05 + 0.25 * min(1.0, step / (0.7 * steps))
                 latent = z + sigma * torch.randn_like(z)
             else:
-                books = BOOKS if torch.rand(()) < 0.75 else int(torch.randint(1, BOOKS, ()))
+                same = np.random.default_rng((9, step))  # all workers drop the same books
+                books = BOOKS if same.random() < 0.7 else int(same.integers(1, BOOKS))
                 if stage == "decoder":
                     books = BOOKS
                 latent, commit = codec.books(z, books, learn=stage == "joint")
             with torch.autocast("cpu", torch.bfloat16):
                 y = codec.decoder(latent)[:, 0]
             mel, linear, low, wave = spectral.train_terms(x, y.float())
-            loss = mel + 0.5 * linear + 0.5 * low + 0.4 * wave + bound + 0.5 * commit
+            reading = F.binary_cross_entropy_with_logits(codec.score(latent.transpose(1, 2)), score)
+            error = error_nats(x, y.float())
+            loss = 0.5 * (mel + 0.5 * linear + 0.5 * low) + error + 0.3 * wave + bound + 0.5 * commit + reading
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
+            mean_over_workers([p.grad for g in optimiser.param_groups for p in g["params"] if p.grad is not None])
             norm = torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 3.0)
             optimiser.step()
             step += 1
             average.update(codec, step)
-            sums += [v.item() for v in (mel, linear, low, wave, power.mean(), commit, norm)]
+            sums += [v.item() for v in (mel, linear, low, wave, power.mean(), commit, norm, reading, error)]
             seen += 1
             if step % 50 == 0 or step == steps:
-                values = dict(zip(("mel", "linear", "low", "wave", "power", "commit", "norm"), (sums / seen).tolist(), strict=True))
+                values = dict(zip(("mel", "linear", "low", "wave", "power", "commit", "norm", "reading", "error"), (sums / seen).tolist(), strict=True))
                 run.log(stage=stage, step=step, **values)
-                sums, seen = np.zeros(7), 0
+                sums, seen = np.zeros(9), 0
         run.save(snapshot())
         run.save({"codec": average.values, "stage": stage, "step": step}, f"{stage}.pt")
         if stage == args.last:
@@ -325,7 +412,7 @@ def evaluate(args) -> None:
         with torch.no_grad():
             crops, latents = Crops(Bank(args.bank), 20_000_000), []
             while sum(map(len, latents)) < 30_000:
-                latents.append(codec.encoder(crops.batch(32)[:, None]).transpose(1, 2).reshape(-1, WIDTH))
+                latents.append(codec.encoder(crops.batch(32)[0][:, None]).transpose(1, 2).reshape(-1, WIDTH))
             print("left", [round(v, 3) for v in codec.books.fit(torch.cat(latents), 10)])
         quantize = True
     bank, spectral = Bank(args.bank), Spectral()
@@ -386,12 +473,16 @@ def main() -> None:
     parser.add_argument("--kmeans", action="store_true", help="eval of an autoencoder: fit codebooks first")
     parser.add_argument("--last", choices=("ae", "joint", "decoder"), default="decoder", help="train: end after this stage")
     parser.add_argument("--clips", type=int, default=48)
-    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--workers", type=int, default=1, help="train: processes, one core each")
+    parser.add_argument("--batch", type=int, default=12, help="train: crops of 1.28 s for each worker")
     parser.add_argument("--latents", type=int, default=60_000, help="for k-means")
     for stage, steps in (("ae", 4000), ("joint", 4000), ("decoder", 6000)):
         parser.add_argument(f"--{stage}", type=int, default=steps)
     args = parser.parse_args()
-    {"train": train, "eval": evaluate, "export": export}[args.command](args)
+    if args.command == "train":
+        spread(train, args, args.workers)
+    else:
+        {"eval": evaluate, "export": export}[args.command](args)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,64 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 torch.set_num_threads(1)
 
 
+def spread(work: Callable, args, workers: int) -> None:
+    """Runs work(args, rank) in `workers` processes that share every step; rank 0 is this one."""
+    if workers == 1:
+        return work(args, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        context = torch.multiprocessing.get_context("spawn")
+        others = [context.Process(target=_joined, args=(work, args, rank, workers, folder), daemon=True) for rank in range(1, workers)]
+        for process in others:
+            process.start()
+        _joined(work, args, 0, workers, folder)
+        for process in others:
+            process.join()
+
+
+def _joined(work: Callable, args, rank: int, workers: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=workers)
+    work(args, rank)
+    dist.destroy_process_group()
+
+
+def workers() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def mean_over_workers(tensors: list[torch.Tensor]) -> None:
+    """Replaces each tensor by its mean over the workers: one message for all."""
+    if workers() > 1:
+        flat = torch.cat([t.reshape(-1) for t in tensors])
+        dist.all_reduce(flat)
+        flat /= workers()
+        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+
+def from_first_worker(tensors: list[torch.Tensor]) -> None:
+    if workers() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)
+
+
 class Run:
-    def __init__(self, folder: str | Path, save_every_s: float = 180.0):
+    def __init__(self, folder: str | Path, save_every_s: float = 180.0, rank: int = 0):
+        self.rank = rank
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.save_every_s, self.saved = save_every_s, time.monotonic()
@@ -45,15 +93,25 @@ class Run:
         return self.cpu_s
 
     def save(self, state: dict, name: str = "state.pt") -> None:
+        self.saved = time.monotonic()
+        if self.rank:
+            return
         part = self.folder / (name + ".part")
         torch.save({**state, "cpu_s": self.spent_s()}, part)
         os.replace(part, self.folder / name)
-        self.saved = time.monotonic()
+
+    def agree(self) -> None:
+        """One worker's wish to stop becomes everybody's: called once a step."""
+        flag = torch.tensor([float(self.stopping)])
+        mean_over_workers([flag])
+        self.stopping = bool(flag > 0)
 
     def due(self) -> bool:
         return self.stopping or time.monotonic() - self.saved > self.save_every_s
 
     def log(self, **values) -> None:
+        if self.rank:
+            return
         values = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
         line = json.dumps({**values, "cpu_s": round(self.spent_s()), "at": time.strftime("%H:%M:%S")})
         with open(self.folder / "log.jsonl", "a") as file:

@@ -136,7 +136,7 @@ def drum_score(audio: np.ndarray) -> float:
     return float(max(middle, treble))
 
 
-DRUM_THRESHOLD_DB = 0.0
+DRUM_THRESHOLD_DB = 1.25
 
 
 def drums_present(audio: np.ndarray) -> bool:

@@ -5,9 +5,11 @@ fresh renders of the grammar (K. Choi et al., "Automatic tagging using deep conv
 
     python evaluate.py prompts OUT.json --count 200                    # held-out combinations and wordings
     python evaluate.py classifier --bank BANK.npz --out STYLE.pt       # once; prints its own ceiling
-    python evaluate.py generate OUT.json --run LM --codec CODEC --tokenizer T --wavs DIR   # or the shipped program
+    python evaluate.py made OUT.json --wavs DIR                        # through SonicForge, its default model or --model FILE
+    python evaluate.py generate OUT.json --run LM --codec CODEC --tokenizer T --wavs DIR   # through transformers
     python evaluate.py renders OUT.json --bank BANK.npz --wavs DIR     # the ceiling: what the grammar itself would play
     python evaluate.py judge OUT.json --wavs DIR --classifier STYLE.pt # DIR holds PROMPT-SEED.wav, 16 kHz mono
+    python evaluate.py copies OUT.json --wavs DIR --tokens TOKENS      # is it music, and not a copy? of what `made` left
 """
 
 from __future__ import annotations
@@ -108,8 +110,74 @@ def generate_all(args) -> None:
             if all(n.exists() for n in names):
                 continue
             texts = [r["prompt"] for r in rows[first : first + 10]]
-            for name, audio in zip(names, generate(model, tokenizer, texts, args.seconds, seed, args.guidance), strict=True):
+            for name, audio in zip(names, generate(model, tokenizer, texts, args.seconds, seed, args.guidance or 3.0), strict=True):
                 wavfile.write(name, RATE_HZ, (np.clip(audio, -1, 1) * 32767).astype(np.int16))
+
+
+def make_all(args) -> None:
+    """Leaves the codes beside each piece, PROMPT-SEED.npy (books, frames)."""
+    import sonicforge as sf
+
+    rows, model = json.loads(Path(args.file).read_text()), sf.MusicGen.load(args.model, quantization=args.quantization, threads=1)
+    Path(args.wavs).mkdir(parents=True, exist_ok=True)
+    for seed in map(int, args.which.split(",")):
+        for index, row in enumerate(rows):
+            name = Path(args.wavs) / f"{index}-{seed}.wav"
+            if name.exists():
+                continue
+            options = {"guidance_scale": args.guidance, "temperature": args.temperature, "top_k": args.top_k}
+            codes = model.generate_codes(row["prompt"], seconds=args.seconds, seed=1000 * seed + index, **options)
+            np.save(name.with_suffix(".npy"), codes)
+            wavfile.write(name, RATE_HZ, (np.clip(model.decode_codes(codes).samples[0], -1, 1) * 32767).astype(np.int16))
+
+
+def stuck_s(codes: np.ndarray) -> float:
+    """The longest stretch in which all codes repeat what was 1 to 4 frames before, in seconds."""
+    longest = 0
+    for period in range(1, 5):
+        same, run = (codes[:, period:] == codes[:, :-period]).all(0), 0
+        for value in same:
+            run = run + 1 if value else 0
+            longest = max(longest, run)
+    return longest / 25
+
+
+def copies(args) -> None:
+    """Against the first 2,000 training pieces: the longest run of equal codes of the first codebook."""
+    training = []
+    for path in sorted(Path(args.tokens).glob("[0-9]*.npz")):
+        if len(training) < 2000:
+            training += list(np.load(path)["codes"][:, 0].astype(np.uint16))
+    training = training[:2000]
+    grams: dict[int, set[bytes]] = {}
+
+    def found(codes: np.ndarray, length: int) -> bool:
+        if length not in grams:
+            grams[length] = {t[i : i + length].tobytes() for t in training for i in range(len(t) - length + 1)}
+        return any(codes[i : i + length].tobytes() in grams[length] for i in range(len(codes) - length + 1))
+
+    made = {path.stem: np.load(path) for path in sorted(Path(args.wavs).glob("*-*.npy"))}
+    longest = []
+    for codes in made.values():
+        first, low, high = codes[0].astype(np.uint16), 0, 64
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if found(first, middle) else (low, middle - 1)
+        longest.append(low / 25)
+    differ = [
+        (made[name][0] != made[other][0]).mean()
+        for name in made
+        for other in [f"{name.split('-')[0]}-{int(name.split('-')[1]) + 1}"]
+        if other in made
+    ]
+    sounds = [wavfile.read(Path(args.wavs) / f"{name}.wav")[1] / 32768 for name in made]
+    quiet = [np.sqrt((s**2).mean()) < 0.01 for s in sounds]
+    clipped = [(np.abs(s) > 0.999).sum() > 3 for s in sounds]
+    stuck = [stuck_s(c) > 1.0 for c in made.values()]
+    print(f"{len(made)} pieces; longest match with {len(training)} training pieces: median {np.median(longest):.2f} s, "
+          f"{np.mean(np.array(longest) <= 2.0):.3f} at most 2 s, longest {max(longest):.2f} s")  # fmt: skip
+    print(f"two seeds differ in {np.mean(differ):.2f} of the first codebook's codes, least {min(differ):.2f}")
+    print(f"silent {np.sum(quiet)}, clipped {np.sum(clipped)}, stuck {np.sum(stuck)} of {len(made)}")
 
 
 def render_all(args) -> None:
@@ -161,17 +229,21 @@ def judge(args) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=("prompts", "classifier", "generate", "renders", "judge"))
+    parser.add_argument("command", choices=("prompts", "classifier", "made", "generate", "renders", "judge", "copies"))
     parser.add_argument("file", nargs="?")
-    for name in ("bank", "out", "run", "codec", "tokenizer", "wavs", "classifier"):
+    for name in ("bank", "out", "run", "codec", "tokenizer", "wavs", "classifier", "model", "tokens", "quantization"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--count", type=int, default=204)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--guidance", type=float, help="else the model's own")
+    parser.add_argument("--temperature", type=float, help="made: else the model's own")
+    parser.add_argument("--top-k", type=int, help="made: else the model's own")
+    parser.add_argument("--which", default="0,1,2", help="made: the seeds")
     args = parser.parse_args()
-    commands = {"prompts": make_prompts, "classifier": train_classifier, "generate": generate_all, "renders": render_all, "judge": judge}
+    commands = {"prompts": make_prompts, "classifier": train_classifier, "made": make_all, "generate": generate_all,
+                "renders": render_all, "judge": judge, "copies": copies}  # fmt: skip
     commands[args.command](args)
 
 

@@ -22,9 +22,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from captions import caption
-from codec import BOOKS, RATE_HZ, SIZE, config as codec_config, load as load_codec
-from common import Average, Run
+from codec import BOOKS, HOP, RATE_HZ, SIZE, config as codec_config, load as load_codec
+from common import Average, Run, mean_over_workers, spread
 from music import STYLES, TONES, Attributes, Bank, draw, render
+from muon import Muon
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import MusicgenConfig, MusicgenForConditionalGeneration, T5Config, T5EncoderModel
@@ -32,7 +33,7 @@ from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderC
 
 PAD = SIZE  # the code that stands for "not yet" and "no more", and starts a piece
 FRAMES = 258  # 10 s and the delay of the last codebook
-SONG_S = 16.0
+SONG_S = 10.4
 BOOK_WEIGHTS = torch.tensor([2.0, 1.6, 1.2, 1.0, 0.8, 0.6, 0.5, 0.3]) / 8.0
 ATTRIBUTES = {"bpm": 126, "root": 12, "mode": 2, "style": len(STYLES), "tone": 3, "drums": 2}
 
@@ -161,29 +162,38 @@ def train_text(args) -> None:
 
 
 def make_tokens(args) -> None:
-    """Shards of 250 songs: codes (songs, books, frames) and the attributes. Existing shards are kept, so it can be stopped."""
+    """Shards of 240 pieces: codes (pieces, books, frames), the attributes, and where in the piece each begins, in frames.
+    Shards that are there are kept, so it can be stopped; several processes share the work as --part 0/2 and --part 1/2."""
     out = Path(args.out)
+    part, parts = map(int, args.part.split("/"))
     run = Run(out)
     codec, _ = load_codec(args.codec)
     bank = Bank(args.bank)
-    for shard in range(args.songs // 250):
+    for shard in range(part, args.songs // 240, parts):
         path = out / f"{shard:04d}.npz"
         if path.exists():
             continue
-        codes, attributes = [], []
-        for index in range(250):
+        codes, attributes, starts = [], [], []
+        for first in range(0, 240, 8):
             run.pause()
             if run.stopping:
                 return
-            a = draw(40_000_000 + shard * 250 + index)
-            audio = torch.from_numpy(render(a, bank, SONG_S))[None, None]
+            sounds = []
+            for seed in range(first, first + 8):
+                seed += 40_000_000 + shard * 240
+                a, bar = draw(seed), 0.0
+                rng = np.random.default_rng((seed, 8))
+                if rng.random() < 0.2:
+                    bar = float(rng.uniform(1, 12))
+                sounds.append(render(a, bank, SONG_S, bar))
+                attributes.append(asdict(a))
+                starts.append(round(bar * 240 / a.bpm * RATE_HZ / HOP))
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                z = codec.encoder(audio)
-            codes.append(codec.books.encode(z.float())[0].numpy().astype(np.uint16))
-            attributes.append(asdict(a))
-        part = out / "part.npz"
-        np.savez(part, codes=np.stack(codes), attributes=json.dumps(attributes))
-        os.replace(part, path)
+                z = codec.encoder(torch.from_numpy(np.stack(sounds))[:, None])
+            codes.append(codec.books.encode(z.float()).numpy().astype(np.uint16))
+        part_path = out / f"part{part}.npz"
+        np.savez(part_path, codes=np.concatenate(codes), starts=np.array(starts), attributes=json.dumps(attributes))
+        os.replace(part_path, path)
         run.log(shard=shard)
 
 
@@ -197,12 +207,13 @@ def delayed(codes: np.ndarray) -> np.ndarray:
 
 
 class Songs:
-    """Windows of the token pool with fresh captions. New shards are picked up while they are being made."""
+    """Pieces of the token pool with fresh captions. New shards are picked up while they are being made."""
 
     def __init__(self, folder: str, seed: int):
         self.folder, self.rng = Path(folder), np.random.default_rng(seed)
         self.codes: list[np.ndarray] = []
         self.attributes: list[Attributes] = []
+        self.starts: list[int] = []
         self.seen: set[str] = set()
         self.refresh()
 
@@ -211,22 +222,29 @@ class Songs:
             if path.name not in self.seen:
                 data = np.load(path)
                 self.codes += list(data["codes"])
+                self.starts += data["starts"].tolist()
                 self.attributes += [Attributes(**a) for a in json.loads(str(data["attributes"]))]
                 self.seen.add(path.name)
 
-    def batch(self, count: int):
+    def batch(self, count: int, frames: int):
+        """Inputs and targets (count, books, frames), the place of the first frame, captions, attributes."""
         inputs, wanted, starts, texts, attributes = [], [], [], [], []
         for _ in range(count):
             index = int(self.rng.integers(len(self.codes)))
-            song, a = delayed(self.codes[index]), self.attributes[index]
-            at = 0 if self.rng.random() < 0.75 else int(self.rng.integers(1, song.shape[1] - FRAMES - BOOKS))
-            inputs.append(song[:, at : at + FRAMES])
-            wanted.append(song[:, at + 1 : at + FRAMES + 1])
-            # later windows also stand for later places of longer pieces
-            starts.append(at + (int(self.rng.integers(0, 1200)) if at and self.rng.random() < 0.5 else 0))
+            song, a, start = delayed(self.codes[index]), self.attributes[index], self.starts[index]
+            if start:  # in the midst of a piece there is no silence before, and it may be anywhere
+                at = BOOKS + int(self.rng.integers(0, 20))
+                start = int(self.rng.integers(10, 1200)) if self.rng.random() < 0.5 else start
+            else:
+                at = 0
+            inputs.append(song[:, at : at + frames])
+            wanted.append(song[:, at + 1 : at + frames + 1])
+            starts.append(start + at)
             texts.append(caption(a, self.rng))
             attributes.append(a)
-        return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(wanted)), torch.tensor(starts), texts, attributes
+        width = max(x.shape[1] for x in wanted)
+        pad = lambda rows: torch.from_numpy(np.stack([np.pad(r, ((0, 0), (0, width - r.shape[1])), constant_values=PAD) for r in rows]))  # noqa: E731
+        return pad([x[:, : w.shape[1]] for x, w in zip(inputs, wanted, strict=True)]), pad(wanted), torch.tensor(starts), texts, attributes
 
 
 # ---------------------------------------------------------------- training
@@ -256,8 +274,8 @@ def text_states(model, tokens, mask):
     return model.enc_to_dec_proj(model.text_encoder(input_ids=tokens, attention_mask=mask).last_hidden_state) * mask[..., None]
 
 
-def train(args) -> None:
-    run = Run(args.run)
+def train(args, rank: int) -> None:
+    run = Run(args.run, rank=rank)
     torch.manual_seed(1)
     tokenizer = Tokenizer.from_file(args.tokenizer)
     model, readers = MusicgenForConditionalGeneration(model_config(tokenizer.get_vocab_size())), Readers()
@@ -267,33 +285,54 @@ def train(args) -> None:
     readers.load_state_dict({k[2:]: v for k, v in text.items() if k.startswith("1.")})
     table = model.decoder.model.decoder.embed_positions.weights.clone()
     places = model.decoder.model.decoder.embed_positions = Places(table)
+    with torch.no_grad():  # eight embeddings are added: together they should weigh what the positions do
+        for embedding in model.decoder.model.decoder.embed_tokens:
+            embedding.weight.normal_(0, 0.25)
+        for head in model.decoder.lm_heads:
+            head.weight.zero_()
     both = nn.ModuleList([model, readers])
+    inner = [p for n, p in model.decoder.model.decoder.layers.named_parameters() if p.ndim == 2]
     slow = [*model.text_encoder.parameters(), *readers.parameters()]
-    fast = [p for p in model.parameters() if not any(p is q for q in slow)]
-    groups = [{"params": fast, "peak": args.lr}, {"params": slow, "peak": 0.3 * args.lr}]
-    optimiser = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.05)
-    average = Average(both, 0.999)
+    fast = [p for p in model.parameters() if not any(p is q for q in (*slow, *inner))]
+    optimisers = [
+        Muon(inner, lr=args.muon_lr),
+        torch.optim.AdamW([{"params": fast}, {"params": slow, "lr": 0.1 * args.lr}], lr=args.lr, betas=(0.9, 0.95), weight_decay=0.01),
+    ]
+    groups = [g for o in optimisers for g in o.param_groups]
+    for group in groups:
+        group["peak"] = group["lr"]
+    average = Average(both, 0.995)
     step = 0
     if state := run.load():
         both.load_state_dict(state["both"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, values in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
+        groups = [g for o in optimisers for g in o.param_groups]
         average.values, step = state["average"], state["step"]
-    songs = Songs(args.tokens, step + 5)
-    torch.manual_seed(step + 3)
+    songs = Songs(args.tokens, step + 5 + 100_003 * rank)
+    torch.manual_seed(step + 3 + 100_003 * rank)
     both.train()
     sums, seen = np.zeros(BOOKS + 1), 0
+
+    def snapshot():
+        return {"both": both.state_dict(), "optimisers": [o.state_dict() for o in optimisers], "average": average.values, "step": step}
+
     while step < args.steps:
         run.pause()
+        run.agree()
         if run.due():
-            run.save({"both": both.state_dict(), "optimiser": optimiser.state_dict(), "average": average.values, "step": step})
+            run.save(snapshot())
             songs.refresh()
             if run.stopping:
                 return
-        for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * min(1, (step + 1) / 300) * (0.03 + 0.97 * 0.5 * (1 + np.cos(np.pi * step / args.steps)))
-        inputs, wanted, places.starts, texts, attributes = songs.batch(args.batch)
+        done = step / args.steps
+        for group in groups:  # full speed, then straight down
+            group["lr"] = group["peak"] * min(1, (step + 1) / 60) * min(1, 0.02 + 0.98 * (1 - done) / 0.65)
+        frames = args.frames if done < args.short else FRAMES  # short windows first: the beginning of a piece says most
+        count = max(1, args.batch * 128 // frames)
+        inputs, wanted, places.starts, texts, attributes = songs.batch(count, frames)
         tokens, mask = encode_texts(tokenizer, texts)
-        kept = (torch.rand(args.batch) > 0.15).float()
+        kept = (torch.rand(count) > 0.15).float()
         with torch.autocast("cpu", torch.bfloat16):
             raw = model.text_encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
             states = model.enc_to_dec_proj(raw) * mask[..., None] * kept[:, None, None]
@@ -303,10 +342,13 @@ def train(args) -> None:
         ]
         reading = sum(reading_loss(readers(raw.float(), mask), targets(attributes)).values())
         loss = sum(w * v for w, v in zip(BOOK_WEIGHTS, losses, strict=True)) + 0.02 * reading
-        optimiser.zero_grad(set_to_none=True)
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(both.parameters(), 1.0)
-        optimiser.step()
+        mean_over_workers([p.grad for g in groups for p in g["params"] if p.grad is not None])
+        nn.utils.clip_grad_norm_([*fast, *slow], 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
         step += 1
         average.update(both, step)
         sums += [*(v.item() for v in losses), reading.item()]
@@ -315,7 +357,7 @@ def train(args) -> None:
             mean = sums / seen
             run.log(step=step, songs=len(songs.codes), mean=float(mean[:BOOKS].mean()), books=str(mean[:BOOKS].round(2).tolist()), reading=float(mean[-1]))
             sums, seen = np.zeros(BOOKS + 1), 0
-    run.save({"both": both.state_dict(), "optimiser": optimiser.state_dict(), "average": average.values, "step": step})
+    run.save(snapshot())
 
 
 # ---------------------------------------------------------------- use
@@ -369,11 +411,19 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--workers", type=int, default=1, help="train: processes, one core each")
+    parser.add_argument("--part", default="0/1", help="tokens: this process's share")
+    parser.add_argument("--lr", type=float, default=3e-3, help="train: of embeddings and heads (AdamW)")
+    parser.add_argument("--muon-lr", type=float, default=0.02, help="train: of the layers' matrices")
+    parser.add_argument("--frames", type=int, default=136, help="train: the short windows")
+    parser.add_argument("--short", type=float, default=0.4, help="train: the share of steps with short windows")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    {"text": train_text, "tokens": make_tokens, "train": train, "sample": sample}[args.command](args)
+    if args.command == "train":
+        spread(train, args, args.workers)
+    else:
+        {"text": train_text, "tokens": make_tokens, "sample": sample}[args.command](args)
 
 
 if __name__ == "__main__":

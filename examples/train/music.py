@@ -64,7 +64,7 @@ STYLES: dict[str, Style] = {
         (55, 92), 0.12, ("soft",),
         ({"kick": "o.......o.......", "shaker": "o.-.o.-.o.-.o.-.", "rim": "........o......."}, {"kick": "o.........o.....", "snare": "........o.......", "hat": "-.-.-.-.-.-.-.-."}),
         ("sub_bass",), ("r_______________",), ("piano", "epiano", "choir"), ("C_______________",),
-        ("flute", "vibes", "bell"), ("warm_pad", "strings", "choir", "saw_pad"), ("piano", "harp", "bell", "epiano", "vibes"),
+        ("flute", "piano", "bell"), ("warm_pad", "strings", "choir", "saw_pad"), ("piano", "harp", "bell", "epiano"),
         (2, 4), {"bass": 0.6, "chords": 0.1, "lead": 0.15, "pad": 1.0, "pulse": 1.0}, 0.5, 0.0, (2.0, 3.5), 0.45),
     "techno": Style(
         (122, 148), 0.93, ("house",),
@@ -90,14 +90,14 @@ STYLES: dict[str, Style] = {
          {"kick": "x..x......x.....", "rim": "....x.......x...", "hat": "o.o.o.o.o.o.o.o."}),
         ("sub_bass", "acoustic_bass"), ("r_____..r__.....", "r__...r_..5_....", "r_______..8_5_.."),
         ("epiano", "clean_guitar", "piano"), ("C_______..c.....", "C_____C_________", "C_______C_______"),
-        ("vibes", "sax", "flute"), ("strings",), ("epiano", "clean_guitar"), (2,),
+        ("piano", "sax", "flute"), ("strings",), ("epiano", "clean_guitar"), (2,),
         {"bass": 0.9, "chords": 1.0, "lead": 0.4, "pad": 0.15, "pulse": 0.15}, 1.0, 0.3, (0.5, 1.0), 0.15, tone="dark", minor=0.6),
     "jazz": Style(
         (92, 180), 0.85, ("jazz",),
         ({"ride": "x...x..ox...x..o", "pedal": "....x.......x...", "rim": "....o.......o...", "kick": "-.......-......."},
          {"ride": "x...x..ox...x..o", "pedal": "....x.......x...", "snare": "....-..o....-.o."}),
-        ("acoustic_bass",), ("w...w...w...w...",), ("piano", "clean_guitar", "vibes"),
-        ("c......c........", "...c......c.....", "c.....c....c....", "......c.......c."), ("sax", "vibes", "piano", "flute"),
+        ("acoustic_bass",), ("w...w...w...w...",), ("piano", "clean_guitar"),
+        ("c......c........", "...c......c.....", "c.....c....c....", "......c.......c."), ("sax", "piano", "flute"),
         (), ("piano",), (4,), {"bass": 1.0, "chords": 0.9, "lead": 0.75, "pad": 0.0, "pulse": 0.0}, 1.0, 0.67, (0.5, 1.0), 0.12),
     "rock": Style(
         (100, 165), 0.93, ("power", "standard"),
@@ -204,8 +204,9 @@ def draw(seed: int, split: str = "train", **fixed) -> Attributes:
     likely = {"dark": (0.5, 0.4, 0.1), "neutral": (0.25, 0.5, 0.25), "bright": (0.1, 0.4, 0.5)}[rule.tone]
     tone = fixed.get("tone") or TONES[int(rng.choice(3, p=likely))]
     roles: dict[str, str] = {}
+    without = () if drums else ("stab", "acid_bass")  # struck so hard that they stand for drums
     for role in ("bass", "pad", "chords", "pulse", "lead"):
-        options = [i for i in getattr(rule, role) if i not in roles.values()]
+        options = [i for i in getattr(rule, role) if i not in roles.values() and i not in without]
         if options and rng.random() < rule.roles.get(role, 0):
             roles[role] = pick(rng, options)
     if not drums and "pulse" not in roles and style not in ("jazz", "funk", "house", "rock", "techno", "synthwave", "chiptune"):
@@ -430,9 +431,9 @@ class Score:
 # ---------------------------------------------------------------- sound
 
 GAINS = {"bass": 0.85, "chords": 0.55, "pad": 0.42, "pulse": 0.6, "lead": 0.75, "drums": 0.62}
-RELEASE_S = {"piano": 0.15, "warm_pad": 0.5, "saw_pad": 0.3, "strings": 0.25, "choir": 0.35, "harp": 0.5, "bell": 0.6, "vibes": 0.5,
-             "music_box": 0.5, "sub_bass": 0.1, "epiano": 0.15, "steel_guitar": 0.15}  # fmt: skip
-DRUM_GAIN = {"ambient": 1.5, "lofi": 1.3, "jazz": 1.4, "folk": 1.6, "classical": 1.4, "cinematic": 1.2}  # quiet kits, clear all the same
+RELEASE_S = {"piano": 0.15, "warm_pad": 0.5, "saw_pad": 0.3, "strings": 0.25, "choir": 0.35, "harp": 0.5, "bell": 0.6,
+             "sub_bass": 0.1, "epiano": 0.15, "steel_guitar": 0.15}  # fmt: skip
+DRUM_GAIN = {"ambient": 2.4, "lofi": 1.5, "jazz": 1.8, "folk": 2.8, "classical": 1.6, "cinematic": 1.5, "rock": 1.3, "funk": 1.4}  # quiet kits, clear all the same
 INSTRUMENT_GAIN = {"dist_guitar": 0.7, "square": 0.5, "pulse": 0.55, "acid_bass": 0.8, "saw_bass": 0.85, "chip_bass": 0.7, "sub_bass": 1.1}
 
 
@@ -481,8 +482,9 @@ def tone_filter(tone: str) -> np.ndarray:
     return butter(1, 2500, "high", fs=RATE_HZ, output="sos")
 
 
-def render(a: Attributes, bank: Bank, seconds: float, start_bar: float = 0.0) -> np.ndarray:
-    """The piece from `start_bar` on. Notes that began earlier still ring."""
+def render(a: Attributes, bank: Bank, seconds: float, start_bar: float = 0.0, played: list | None = None) -> np.ndarray:
+    """The piece from `start_bar` on. Notes that began earlier still ring. `played` receives (role, pitch or drum voice, first
+    sample, samples) of every note."""
     score, rule = Score(a), STYLES[a.style]
     rng = np.random.default_rng((a.seed, 5))
     step_s = 60 / a.bpm / 4
@@ -513,6 +515,8 @@ def render(a: Attributes, bank: Bank, seconds: float, start_bar: float = 0.0) ->
                 tail = round(release * RATE_HZ)
                 if at >= total or at + held + tail <= 0:
                     continue
+                if played is not None:
+                    played.append((role, pitch, at, held))
                 sound = bank.note(instrument, pitch, held + tail)
                 if len(sound) > held:
                     sound[held:] *= np.linspace(1, 0, tail, dtype=np.float32)[: len(sound) - held] ** 2
@@ -521,6 +525,8 @@ def render(a: Attributes, bank: Bank, seconds: float, start_bar: float = 0.0) ->
                 add(buses[role], sound * np.float32(gain * INSTRUMENT_GAIN.get(instrument, 1.0)), at)
         for step, voice, gain in score.drum_bar(bar):
             at = round((bar_start + step * step_s) * RATE_HZ)
+            if played is not None:
+                played.append(("drums", voice, at, 640))
             if voice == "kick":
                 kicks.append(at)
             level = {"hat": 0.7, "open": 0.6, "ride": 0.75, "shaker": 0.7, "pedal": 0.7, "crash": 0.6, "tambourine": 0.8}.get(voice, 1.0)
@@ -564,12 +570,12 @@ def render(a: Attributes, bank: Bank, seconds: float, start_bar: float = 0.0) ->
     return (dry * min(1.0, 0.95 / np.abs(dry).max())).astype(np.float32)
 
 
-def clip(seed: int, bank: Bank, seconds: float = 10.0, split: str = "train", **fixed) -> tuple[Attributes, np.ndarray, float]:
-    """Seven of ten clips begin with the piece, the others anywhere in its first sixteen bars. Returns the start in bars too."""
+def clip(seed: int, bank: Bank, seconds: float = 10.0, split: str = "train", played: list | None = None, **fixed):
+    """Attributes, sound and the start in bars: seven of ten clips begin with the piece, the others in its first sixteen bars."""
     a = draw(seed, split, **fixed)
     rng = np.random.default_rng((seed, 6))
     start = 0.0 if rng.random() < 0.7 else float(rng.uniform(1, 16))
-    return a, render(a, bank, seconds, start), start
+    return a, render(a, bank, seconds, start, played), start
 
 
 if __name__ == "__main__":
