@@ -355,7 +355,8 @@ def train(args, rank: int) -> None:
             mel, linear, low, wave = spectral.train_terms(x, y.float())
             reading = F.binary_cross_entropy_with_logits(codec.score(latent.transpose(1, 2)), score)
             error = error_nats(x, y.float())
-            loss = 0.5 * (mel + 0.5 * linear + 0.5 * low) + error + 0.3 * wave + bound + 0.5 * commit + reading
+            weight = 0.5 + 0.5 * min(1.0, step / (0.6 * steps)) if stage == "ae" else 1.0  # first the phase, then the colours
+            loss = weight * (mel + 0.5 * linear + 0.5 * low) + error + 0.3 * wave + bound + 0.5 * commit + 4.0 * reading
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             mean_over_workers([p.grad for g in optimiser.param_groups for p in g["params"] if p.grad is not None])

@@ -32,6 +32,7 @@ def main() -> None:
     feature = {"feature_extractor_type": "EncodecFeatureExtractor", "feature_size": 1, "sampling_rate": 16000, "padding_side": "left",
                "padding_value": 0.0, "return_attention_mask": True, "chunk_length_s": None, "overlap": None}  # fmt: skip
     (out / "preprocessor_config.json").write_text(json.dumps(feature, indent=1))
+    (out / "README.md").write_text("---\nlicense: MIT OR Apache-2.0\n---\n\nTrained with SonicForge's examples/train.\n")
     # read back, and the same tokens must come out
     again = MusicgenForConditionalGeneration.from_pretrained(out).eval()
     tokens, mask = encode_texts(tokenizer, ["calm jazz, 100 bpm"])
