@@ -1,13 +1,14 @@
 # The only entrance. Needs cargo, python3 >= 3.11, node >= 20.19, a C compiler and make; brings everything else itself.
 #
-#   make demo [TRACK=song.flac] [TARGET=spotify]   masters a track (or a short piece of our own) into demo-out/
-#   make demo-all                                  the same through Rust, Python and Node, compared
+#   make demo [PROMPT="fast techno"] [TARGET=spotify]   music from words, mastered, with its report, into demo-out/
+#   make demo TRACK=song.flac [TARGET=spotify]          masters that track instead
+#   make demo-all                                       the same through Rust, Python and Node, compared
 #   make test                                      the suites of all three languages
 #   make lint bench bench-peers docs wheels fuzz clean
 
 # One target triple and one profile for cargo, maturin and napi: the core is compiled once for all of them.
 export CARGO_BUILD_TARGET ?= $(shell rustc --print host-tuple)
-FEATURES := sonicforge-core/plot,sonicforge-core/opus,sonicforge-core/generate
+FEATURES := sonicforge-core/plot,sonicforge-core/opus,sonicforge-core/default-model
 CORE := -p sonicforge-core --profile ci --features $(FEATURES)
 
 # Not `npm ci`: it wants the lock file to name the native packages of every other system too, and npm leaves those out.
@@ -22,7 +23,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 TRACK ?=
 TARGET ?= spotify
-SOURCE = $(if $(TRACK),$(TRACK),demo-out/piece.flac)
+PROMPT ?= slow ambient in D minor with warm pad and piano, 70 bpm
+SECONDS ?= 20
+SEED ?= 1
 
 .PHONY: demo demo-all test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
         bench bench-peers golden docs wheels fuzz clean
@@ -32,7 +35,7 @@ test: test-rust test-python test-node
 
 # The bindings have no Rust tests: they are named so that cargo gives all crates the features they have there.
 test-rust: $(READY)
-	cargo test $(CORE) -p sonicforge-py -p sonicforge-node
+	cargo test $(CORE) -p sonicforge-default-model -p sonicforge-py -p sonicforge-node
 
 test-python: build-python
 	python -m pytest
@@ -41,15 +44,22 @@ test-node: $(READY)
 	cd sonicforge-node && $(NPM_INSTALL) && npm run build:ci && npm test
 
 demo: build-python
-	python examples/python/master.py "$(if $(TRACK),$(TRACK),-)" demo-out/master.wav "$(TARGET)"
+ifeq ($(TRACK),)
+	python examples/python/song.py "$(PROMPT)" demo-out/song.wav "$(SECONDS)" "$(SEED)" "$(TARGET)"
+else
+	python examples/python/master.py "$(TRACK)" demo-out/master.wav "$(TARGET)"
+endif
 
-# The same track through all three languages: three files that must be equal to the byte.
-demo-all: demo
-	cargo run $(CORE) --quiet --example master -- "$(SOURCE)" demo-out/rust.wav "$(TARGET)" >/dev/null
+# The same through all three languages: three files that must be equal to the byte.
+demo-all: build-python
+	cargo build $(CORE) --quiet --example song --example master
 	cd sonicforge-node && $(NPM_INSTALL) && npm run build:ci
-	node examples/node/master.mjs "$(SOURCE)" demo-out/node.wav "$(TARGET)" >/dev/null
-	cmp demo-out/master.wav demo-out/rust.wav
-	cmp demo-out/master.wav demo-out/node.wav
+	python examples/python/song.py "$(PROMPT)" demo-out/python/song.wav "$(SECONDS)" "$(SEED)" "$(TARGET)"
+	mkdir -p demo-out/rust
+	cargo run $(CORE) --quiet --example song -- "$(PROMPT)" demo-out/rust/song.wav "$(SECONDS)" "$(SEED)" "$(TARGET)" >/dev/null
+	node examples/node/song.mjs "$(PROMPT)" demo-out/node/song.wav "$(SECONDS)" "$(SEED)" "$(TARGET)" >/dev/null
+	cmp demo-out/python/song.wav demo-out/rust/song.wav
+	cmp demo-out/python/song.wav demo-out/node/song.wav
 	@echo "Rust, Python and Node wrote the same file"
 
 build-python: $(READY)

@@ -79,16 +79,19 @@ class Spectral(torch.nn.Module):
         return total / len(self.banks)
 
     def train_terms(self, x, y):
-        mel = linear = 0.0
+        mel = linear = strokes = 0.0
         for (window, _), bank in zip(self.LAYOUT, self.banks, strict=True):
             a, b = magnitudes(x, window), magnitudes(y, window)
             linear = linear + (a - b).abs().mean((1, 2)) / a.mean((1, 2)).clamp(min=1e-3)
-            mel = mel + ((bank @ a).clamp(min=3e-5).log() - (bank @ b).clamp(min=3e-5).log()).abs().mean()
+            a, b = (bank @ a).clamp(min=3e-5).log(), (bank @ b).clamp(min=3e-5).log()
+            mel = mel + (a - b).abs().mean()
+            if window == 512:  # what rises and falls within 16 ms: a stroke that is missing, or a flicker that is none
+                strokes = ((a[..., 2:] - a[..., :-2]) - (b[..., 2:] - b[..., :-2])).abs().mean()
         # harmony: bins of 3.9 Hz below 2 kHz, where semitones lie close together
         low_a, low_b = magnitudes(x, 4096)[:, 8:512], magnitudes(y, 4096)[:, 8:512]
         low = ((low_a + 3e-3).log() - (low_b + 3e-3).log()).abs().mean()
         wave = ((x - y).abs().mean(1) / x.abs().mean(1).clamp(min=1e-3)).mean()
-        return mel / 4, linear.mean() / 4, low, wave
+        return mel / 4, linear.mean() / 4, low, wave, strokes
 
 
 def low_pass(taps: int = 97, corner_hz: float = 1000.0) -> torch.Tensor:
@@ -295,7 +298,7 @@ def train(args, rank: int) -> None:
         if names.index(stage) < names.index(state["stage"]):
             continue
         trained = codec.decoder.parameters() if stage == "decoder" else codec.parameters()
-        peak = {"ae": 1.5e-3, "joint": 5e-4, "decoder": 5e-4}[stage]
+        peak = {"ae": 1.5e-3, "joint": 8e-4, "decoder": 5e-4}[stage]
         optimiser = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
         step = 0
         if state["stage"] == stage:
@@ -322,7 +325,7 @@ def train(args, rank: int) -> None:
             average = Average(codec, 0.998)
         if stage == "decoder" and step == 0:
             codec.load_state_dict(average.values)
-        sums, seen = np.zeros(9), 0
+        sums, seen = np.zeros(10), 0
         while step < steps:
             run.pause()
             run.agree()
@@ -352,11 +355,12 @@ def train(args, rank: int) -> None:
                 latent, commit = codec.books(z, books, learn=stage == "joint")
             with torch.autocast("cpu", torch.bfloat16):
                 y = codec.decoder(latent)[:, 0]
-            mel, linear, low, wave = spectral.train_terms(x, y.float())
+            mel, linear, low, wave, strokes = spectral.train_terms(x, y.float())
             reading = F.binary_cross_entropy_with_logits(codec.score(latent.transpose(1, 2)), score)
             error = error_nats(x, y.float())
-            weight = 0.5 + 0.5 * min(1.0, step / (0.6 * steps)) if stage == "ae" else 1.0  # first the phase, then the colours
-            loss = weight * (mel + 0.5 * linear + 0.5 * low) + error + 0.3 * wave + bound + 0.5 * commit + 4.0 * reading
+            # first the phase, which decides between a tone and a noise; then the colours, or all bits would go below 1 kHz
+            phase, colour = (1.0, 0.5 + 0.5 * min(1.0, step / (0.6 * steps))) if stage == "ae" else (0.04, 2.0)
+            loss = colour * mel + linear + 0.5 * low + strokes + phase * error + bound + 0.5 * commit + 2.0 * reading
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             mean_over_workers([p.grad for g in optimiser.param_groups for p in g["params"] if p.grad is not None])
@@ -364,12 +368,12 @@ def train(args, rank: int) -> None:
             optimiser.step()
             step += 1
             average.update(codec, step)
-            sums += [v.item() for v in (mel, linear, low, wave, power.mean(), commit, norm, reading, error)]
+            sums += [v.item() for v in (mel, linear, low, wave, power.mean(), commit, norm, reading, error, strokes)]
             seen += 1
             if step % 50 == 0 or step == steps:
-                values = dict(zip(("mel", "linear", "low", "wave", "power", "commit", "norm", "reading", "error"), (sums / seen).tolist(), strict=True))
+                values = dict(zip(("mel", "linear", "low", "wave", "power", "commit", "norm", "reading", "error", "strokes"), (sums / seen).tolist(), strict=True))
                 run.log(stage=stage, step=step, **values)
-                sums, seen = np.zeros(9), 0
+                sums, seen = np.zeros(10), 0
         run.save(snapshot())
         run.save({"codec": average.values, "stage": stage, "step": step}, f"{stage}.pt")
         if stage == args.last:
@@ -398,6 +402,21 @@ def reconstruct(codec: Codec, audio: np.ndarray, quantize: bool) -> np.ndarray:
     return codec.decoder(z)[0, 0, : len(audio)].numpy()
 
 
+def opus(audio: np.ndarray, kilobits: float) -> np.ndarray:
+    """Through libopus (the programs opusenc and opusdec), mono at 16 kHz."""
+    import subprocess
+    import tempfile
+
+    from scipy.io import wavfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        there, packed, back = (str(Path(folder) / name) for name in ("a.wav", "a.opus", "b.wav"))
+        wavfile.write(there, RATE_HZ, (np.clip(audio, -1, 1) * 32767).astype(np.int16))
+        subprocess.run(["opusenc", "--quiet", "--music", "--bitrate", str(kilobits), there, packed], check=True)
+        subprocess.run(["opusdec", "--quiet", "--rate", str(RATE_HZ), packed, back], check=True)
+        return np.pad(wavfile.read(back)[1].astype(np.float32) / 32768, (0, len(audio)))[: len(audio)]
+
+
 def si_sdr_db(x: np.ndarray, y: np.ndarray) -> float:
     """Le Roux et al., "SDR – half-baked or well done?" (2019)."""
     part = (x @ y) / (x @ x) * x
@@ -420,7 +439,7 @@ def evaluate(args) -> None:
     rows, codes = [], []
     for seed in range(args.clips):
         a, audio, _ = clip(90_000_000 + seed, bank, 10.0, "test")
-        again = reconstruct(codec, audio, quantize)
+        again = opus(audio, args.opus) if args.opus else reconstruct(codec, audio, quantize)
         mel = float(spectral.mel(torch.from_numpy(audio)[None], torch.from_numpy(again)[None]))
         rows.append({
             "style": a.style, "mel": mel, "si_sdr": si_sdr_db(audio, again),
@@ -471,6 +490,7 @@ def main() -> None:
     parser.add_argument("--run", required=True)
     parser.add_argument("--out")
     parser.add_argument("--save")
+    parser.add_argument("--opus", type=float, help="eval: libopus at these kilobits a second instead")
     parser.add_argument("--kmeans", action="store_true", help="eval of an autoencoder: fit codebooks first")
     parser.add_argument("--last", choices=("ae", "joint", "decoder"), default="decoder", help="train: end after this stage")
     parser.add_argument("--clips", type=int, default=48)

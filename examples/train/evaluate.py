@@ -36,7 +36,7 @@ NAMES = list(STYLES)
 def make_prompts(args) -> None:
     rows = []
     for index in range(args.count):
-        tone = ("dark", "bright", "neutral")[index % 3]
+        tone = ("dark", "bright", "neutral")[index // len(NAMES) % 3]
         a = draw(97_000_000 + index, "test", style=NAMES[index % len(NAMES)], tone=tone)
         rows.append({"prompt": caption(a, np.random.default_rng(index), "test", full=True), **asdict(a)})
     Path(args.file).write_text(json.dumps(rows, indent=1))

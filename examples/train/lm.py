@@ -48,8 +48,8 @@ def text_config(vocabulary: int) -> T5Config:
 
 def model_config(vocabulary: int) -> MusicgenConfig:
     decoder = MusicgenDecoderConfig(
-        vocab_size=SIZE, max_position_embeddings=2048, num_hidden_layers=6, ffn_dim=1024, num_attention_heads=4, hidden_size=256,
-        num_codebooks=BOOKS, audio_channels=1, layerdrop=0.0, dropout=0.05, attention_dropout=0.0, activation_dropout=0.0,
+        vocab_size=SIZE, max_position_embeddings=512, num_hidden_layers=6, ffn_dim=1024, num_attention_heads=4, hidden_size=256,
+        num_codebooks=BOOKS, audio_channels=1, layerdrop=0.0, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0,
         activation_function="gelu", scale_embedding=False, initializer_factor=0.02, pad_token_id=PAD, bos_token_id=PAD,
         eos_token_id=None, tie_word_embeddings=False,
     )  # fmt: skip
@@ -227,39 +227,24 @@ class Songs:
                 self.seen.add(path.name)
 
     def batch(self, count: int, frames: int):
-        """Inputs and targets (count, books, frames), the place of the first frame, captions, attributes."""
-        inputs, wanted, starts, texts, attributes = [], [], [], [], []
+        """Inputs and targets (count, books, frames), captions, attributes."""
+        inputs, wanted, texts, attributes = [], [], [], []
         for _ in range(count):
             index = int(self.rng.integers(len(self.codes)))
             song, a, start = delayed(self.codes[index]), self.attributes[index], self.starts[index]
-            if start:  # in the midst of a piece there is no silence before, and it may be anywhere
-                at = BOOKS + int(self.rng.integers(0, 20))
-                start = int(self.rng.integers(10, 1200)) if self.rng.random() < 0.5 else start
-            else:
-                at = 0
-            inputs.append(song[:, at : at + frames])
-            wanted.append(song[:, at + 1 : at + frames + 1])
-            starts.append(start + at)
+            inputs.append(song[:, :frames])
+            target = song[:, 1 : frames + 1].copy()
+            if start:  # as a new window goes on from the last two fifths of the one before: those are given
+                target[:, : 2 * frames // 5] = PAD
+            wanted.append(target)
             texts.append(caption(a, self.rng))
             attributes.append(a)
         width = max(x.shape[1] for x in wanted)
         pad = lambda rows: torch.from_numpy(np.stack([np.pad(r, ((0, 0), (0, width - r.shape[1])), constant_values=PAD) for r in rows]))  # noqa: E731
-        return pad([x[:, : w.shape[1]] for x, w in zip(inputs, wanted, strict=True)]), pad(wanted), torch.tensor(starts), texts, attributes
+        return pad([x[:, : w.shape[1]] for x, w in zip(inputs, wanted, strict=True)]), pad(wanted), texts, attributes
 
 
 # ---------------------------------------------------------------- training
-
-
-class Places(nn.Module):
-    """Stands in for the sinusoidal embedding while training: each row of the batch begins at its own position."""
-
-    def __init__(self, table: torch.Tensor):
-        super().__init__()
-        self.table, self.starts = table, None
-
-    def forward(self, ids: torch.Tensor, past: int = 0) -> torch.Tensor:
-        index = self.starts[:, None] + torch.arange(ids.shape[-1])
-        return self.table[index]
 
 
 def logits_of(model, inputs, states, mask):
@@ -283,8 +268,6 @@ def train(args, rank: int) -> None:
     text = torch.load(Path(args.text) / "state.pt", weights_only=False)["both"]
     model.text_encoder.load_state_dict({k[2:]: v for k, v in text.items() if k.startswith("0.")})
     readers.load_state_dict({k[2:]: v for k, v in text.items() if k.startswith("1.")})
-    table = model.decoder.model.decoder.embed_positions.weights.clone()
-    places = model.decoder.model.decoder.embed_positions = Places(table)
     with torch.no_grad():  # eight embeddings are added: together they should weigh what the positions do
         for embedding in model.decoder.model.decoder.embed_tokens:
             embedding.weight.normal_(0, 0.25)
@@ -330,7 +313,7 @@ def train(args, rank: int) -> None:
             group["lr"] = group["peak"] * min(1, (step + 1) / 60) * min(1, 0.02 + 0.98 * (1 - done) / 0.65)
         frames = args.frames if done < args.short else FRAMES  # short windows first: the beginning of a piece says most
         count = max(1, args.batch * 128 // frames)
-        inputs, wanted, places.starts, texts, attributes = songs.batch(count, frames)
+        inputs, wanted, texts, attributes = songs.batch(count, frames)
         tokens, mask = encode_texts(tokenizer, texts)
         kept = (torch.rand(count) > 0.15).float()
         with torch.autocast("cpu", torch.bfloat16):

@@ -38,7 +38,7 @@ mod guide {
     mod analyze {}
     #[doc = include_str!("../../docs/master.md")]
     mod master {}
-    #[cfg(feature = "generate")]
+    #[cfg(feature = "default-model")]
     #[doc = include_str!("../../docs/generate.md")]
     mod generate {}
 }

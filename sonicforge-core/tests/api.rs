@@ -1,5 +1,5 @@
 //! Every public name that `golden/api.json` lists in three spellings is there in Rust; Python and Node check theirs.
-#![cfg(all(feature = "generate", feature = "io", feature = "master", feature = "plot"))]
+#![cfg(all(feature = "default-model", feature = "io", feature = "master", feature = "plot"))]
 
 use std::collections::BTreeSet;
 
@@ -85,6 +85,8 @@ fn every_listed_name_is_there() {
         generate::musicgen::DeviceKind,
         generate::musicgen::Precision,
         generate::musicgen::quantize,
+        generate::musicgen::quantize_with,
+        generate::musicgen::QuantizeOptions,
         generate::musicgen::QuantizeReport,
         testing::Signal,
     ];
@@ -167,6 +169,7 @@ fn every_listed_name_is_there() {
         "generate::Generator::generate" => <generate::musicgen::MusicGen as generate::Generator>::generate,
         "generate::Generator::generate_batch" => <generate::musicgen::MusicGen as generate::Generator>::generate_batch,
         "generate::musicgen::MusicGen::load" => |path: &str| generate::musicgen::MusicGen::load(path, &generate::musicgen::LoadOptions::default()),
+        "generate::musicgen::MusicGen::load_default" => generate::musicgen::MusicGen::load_default,
         "generate::musicgen::MusicGen::info" => generate::musicgen::MusicGen::info,
         "generate::musicgen::MusicGen::generate" => generate::musicgen::MusicGen::generate,
         "generate::musicgen::MusicGen::generate_batch" => generate::musicgen::MusicGen::generate_batch,

@@ -16,7 +16,7 @@
 //! | `encode_audio` | `checkpoint`, `sample_rate`, `samples` (`[channels][frames]`) | `codes` |
 //! | `generation_error` | `checkpoint`, `batches` (lists of requests) | `errors`: the code of each batch, none of which may succeed |
 //!
-//! A `checkpoint` is a folder in `tests/fixtures/generate`, loaded in f32 with one thread. A `request` has the fields of
+//! A `checkpoint` is a folder in `tests/fixtures/generate`, or `default` (with the feature `default-model`), loaded in f32 with one thread. A `request` has the fields of
 //! `Request` that JSON can hold. These cases (folder `generate`) need the feature `generate`.
 //!
 //! Every field of `expected` is compared: numbers within the tolerance of the outermost field that they are in (equal,
@@ -43,6 +43,9 @@ fn golden_vectors() {
         let case: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap())
             .unwrap_or_else(|e| panic!("{} is not JSON: {e}", path.display()));
         let name = path.strip_prefix(&root).unwrap().display();
+        if case["parameters"]["checkpoint"] == "default" && !cfg!(feature = "default-model") {
+            continue;
+        }
         let actual = run(&case);
         rewrite(path, &case, &actual);
         for difference in differences(&actual, &case) {
@@ -122,10 +125,23 @@ mod generation {
     use sonicforge_core::generate::Request;
     use sonicforge_core::generate::musicgen::{LoadOptions, MusicGen, Precision};
 
+    #[cfg(feature = "default-model")]
+    fn default_model(options: &LoadOptions) -> MusicGen {
+        MusicGen::load_default(options).unwrap()
+    }
+
+    #[cfg(not(feature = "default-model"))]
+    fn default_model(_: &LoadOptions) -> MusicGen {
+        unreachable!("cases of the default model are left out without it")
+    }
+
     pub fn run(operation: &str, parameters: &Value) -> Value {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/generate");
         let options = LoadOptions { quantization: Some(Precision::F32), threads: 1, ..LoadOptions::default() };
-        let model = MusicGen::load(fixtures.join(parameters["checkpoint"].as_str().unwrap()), &options).unwrap();
+        let model = match parameters["checkpoint"].as_str() {
+            Some("default") => default_model(&options),
+            name => MusicGen::load(fixtures.join(name.unwrap()), &options).unwrap(),
+        };
         match operation {
             "tokenize" => {
                 let ids = |prompt: String| model.tokenize(&prompt).unwrap();

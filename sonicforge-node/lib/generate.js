@@ -169,9 +169,10 @@ function buffer(made) {
 /** Writes the checkpoint in a folder as one GGUF file with smaller weights. */
 export async function quantize(folder, path, options) {
   const [from, to] = [check.path('folder', folder), check.path('path', path)]
-  const [{ quantization = 'q8_0' }, call] = split(options, ['quantization'])
+  const [{ quantization = 'q8_0', compact = false }, call] = split(options, ['quantization', 'compact'])
   check.text('quantization', quantization)
-  return fromCore(await run(call, (job) => binding.quantize(job, from, to, quantization), { settled: true }))
+  if (typeof compact !== 'boolean') throw typeError(`compact is ${check.kind(compact)}; expected true or false`)
+  return fromCore(await run(call, (job) => binding.quantize(job, from, to, quantization, compact), { settled: true }))
 }
 
 /** A model of the MusicGen family. */
@@ -186,7 +187,7 @@ export class MusicGen extends Generator {
   }
 
   static async load(source, options) {
-    const path = check.path('source', source)
+    const path = source == null ? undefined : check.path('source', source)
     const [{ device, quantization, threads }, call] = split(options, ['device', 'quantization', 'threads'])
     if (device !== undefined) check.text('device', device)
     if (quantization !== undefined) check.text('quantization', quantization)

@@ -733,8 +733,11 @@ export interface ModelInfo {
 export class MusicGen extends Generator {
   private constructor()
 
-  /** Loads a folder in the Hugging Face layout, or one GGUF file written by {@link quantize}. */
-  static load(source: string | URL, options?: LoadOptions): Promise<MusicGen>
+  /**
+   * Loads the default model, which is part of the package (no `source`, undefined or null), or a folder in the Hugging Face
+   * layout, or one GGUF file written by {@link quantize}.
+   */
+  static load(source?: string | URL | null, options?: LoadOptions): Promise<MusicGen>
 
   /** What was loaded, the licence of the weights among it. */
   readonly info: ModelInfo
@@ -752,6 +755,8 @@ export class MusicGen extends Generator {
 export interface QuantizeOptions extends CallOptions {
   /** `"q8_0"` unless given. */
   quantization?: Precision | undefined
+  /** The codec in 8 bits too, where the precision is a quantized one; for small models. `false` unless given. */
+  compact?: boolean | undefined
 }
 
 /** What came of quantizing. */

@@ -8,7 +8,7 @@ use napi_derive::napi;
 use serde::Deserialize;
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::error::{self, Error};
-use sonicforge_core::generate::musicgen::{self, LoadOptions, Precision};
+use sonicforge_core::generate::musicgen::{self, LoadOptions, QuantizeOptions};
 use sonicforge_core::generate::{Checked, Generator, Request};
 use sonicforge_core::progress::{NoProgress, Progress, Step};
 
@@ -90,16 +90,20 @@ impl ObjectFinalize for MusicGen {
     }
 }
 
-/// Loads a checkpoint: a folder, or one GGUF file.
+/// Loads a checkpoint, a folder or one GGUF file; without a source the model that is part of the package.
 #[napi]
-pub fn load_music_gen(job: &Job, source: String, options: String) -> Result<AsyncTask<Work>, String> {
+pub fn load_music_gen(job: &Job, source: Option<String>, options: String) -> Result<AsyncTask<Work>, String> {
     let options = enter(|| {
         let Options { device, quantization, threads } = from_json("options", &options)?;
         let quantization = quantization.map(|word| word.parse()).transpose()?;
         Ok(LoadOptions { device: device.parse()?, quantization, threads, ..LoadOptions::default() })
     })?;
     Ok(start(job, move |watch| {
-        musicgen::MusicGen::load_with(source, &options, watch).map(|model| Outcome::Model(MusicGen(model)))
+        let model = match source {
+            Some(source) => musicgen::MusicGen::load_with(source, &options, watch),
+            None => musicgen::MusicGen::load_default_with(&options, watch),
+        };
+        model.map(|model| Outcome::Model(MusicGen(model)))
     }))
 }
 
@@ -194,9 +198,16 @@ impl MusicStream {
 
 /// Writes one GGUF file from a folder; its report as JSON.
 #[napi]
-pub fn quantize(job: &Job, folder: String, path: String, precision: String) -> Result<AsyncTask<Work>, String> {
-    let precision = enter(|| precision.parse::<Precision>())?;
-    Ok(start(job, move |watch| to_json(&musicgen::quantize(folder, path, precision, watch)?).map(Outcome::Text)))
+pub fn quantize(
+    job: &Job,
+    folder: String,
+    path: String,
+    precision: String,
+    compact: bool,
+) -> Result<AsyncTask<Work>, String> {
+    let mut options = QuantizeOptions::new(enter(|| precision.parse())?);
+    options.compact = compact;
+    Ok(start(job, move |watch| to_json(&musicgen::quantize_with(folder, path, options, watch)?).map(Outcome::Text)))
 }
 
 /// Requests with their defaults, as JSON; errors for what no generator can be asked.

@@ -60,3 +60,11 @@ test('the example that generates runs', async (t) => {
   const audio = await AudioBuffer.read(join(place, 'drums.wav'))
   assert.deepEqual([audio.seconds, audio.channels, audio.sampleRate], [0.5, 2, 32_000])
 })
+
+test('the example from words to a master runs', async (t) => {
+  const place = folder(t)
+  const example = fileURLToPath(here('../../examples/node/song.mjs'))
+  await run(process.execPath, [example, 'fast techno', 'out/song.wav', '2', '3', '-16'], { cwd: place })
+  const [made, raw] = await Promise.all(['song.wav', 'song-raw.flac'].map((name) => AudioBuffer.read(join(place, 'out', name))))
+  assert.deepEqual([made.seconds, made.sampleRate, made.channels, raw.seconds], [2, 48_000, 2, 2])
+})

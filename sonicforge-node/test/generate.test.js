@@ -39,6 +39,24 @@ test('a loaded model says what it is', () => {
   assert.match(inspect(stereo), /^MusicGen \{ musicgen, stereo, 32000 Hz, q8_0, cpu .*, weights: .* \}$/)
 })
 
+test('the default model is part of the package', async () => {
+  const model = await MusicGen.load()
+  assert.deepEqual([model.info.sampleRate, model.info.channels, model.info.licence], [16_000, 1, 'MIT OR Apache-2.0'])
+  const [first, again, other] = await Promise.all([1, 1, 2].map((seed) => model.generate('techno, 130 bpm', { seconds: 1, seed })))
+  assert.ok(first.seconds === 1 && first.samples.some((x) => Math.abs(x) > 1e-3))
+  assert.deepEqual(first.samples, again.samples)
+  assert.notDeepEqual(first.samples, other.samples)
+  assert.equal((await MusicGen.load(null, { threads: 1 })).info.threads, 1)
+})
+
+test('a compact file is smaller', async (t) => {
+  const path = join(folder(t), 'm.gguf')
+  const sizes = []
+  for (const compact of [false, true]) sizes.push((await quantize(fixture('mono'), path, { compact })).bytesAfter)
+  assert.ok(sizes[1] < sizes[0])
+  await assert.rejects(quantize(fixture('mono'), path, { compact: 1 }), { name: 'TypeError', message: /compact is a number/ })
+})
+
 test('a piece is as long as asked, finite and not silent', async () => {
   const audio = await mono.generate('slow warm piano', { seconds: 0.5, seed: 1 })
   assert.ok(audio instanceof AudioBuffer)

@@ -57,8 +57,10 @@ const operations = {
   },
 }
 
-const load = (checkpoint) =>
-  MusicGen.load(here(`../../sonicforge-core/tests/fixtures/generate/${checkpoint}`), { quantization: 'f32', threads: 1 })
+const load = (checkpoint) => {
+  const source = checkpoint === 'default' ? undefined : here(`../../sonicforge-core/tests/fixtures/generate/${checkpoint}`)
+  return MusicGen.load(source, { quantization: 'f32', threads: 1 })
+}
 
 const lists = (codes) => codes.map((book) => [...book])
 

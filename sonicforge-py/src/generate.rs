@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::error::Result;
 use sonicforge_core::generate::Request;
-use sonicforge_core::generate::musicgen::{self, LoadOptions};
+use sonicforge_core::generate::musicgen::{self, LoadOptions, QuantizeOptions};
 use sonicforge_core::progress::Progress;
 
 use crate::arrays::{self, Codes, Lent, Samples};
@@ -72,7 +72,7 @@ impl MusicGen {
     #[new]
     fn new(
         py: Python<'_>,
-        source: PathBuf,
+        source: Option<PathBuf>,
         device: &str,
         quantization: Option<&str>,
         threads: usize,
@@ -82,7 +82,10 @@ impl MusicGen {
         let load = |progress: &mut dyn Progress| {
             let quantization = quantization.map(str::parse).transpose()?;
             let options = LoadOptions { device: device.parse()?, quantization, threads, ..LoadOptions::default() };
-            musicgen::MusicGen::load_with(source, &options, progress)
+            match source {
+                Some(source) => musicgen::MusicGen::load_with(source, &options, progress),
+                None => musicgen::MusicGen::load_default_with(&options, progress),
+            }
         };
         enter_long(py, Watch::new(progress, cancel), load).map(Self)
     }
@@ -209,11 +212,14 @@ fn quantize(
     folder: PathBuf,
     path: PathBuf,
     quantization: &str,
+    compact: bool,
     progress: Option<Py<PyAny>>,
     cancel: Token<'_, '_>,
 ) -> PyResult<String> {
     enter_long(py, Watch::new(progress, cancel), |progress| {
-        json::write(&musicgen::quantize(folder, path, quantization.parse()?, progress)?)
+        let mut options = QuantizeOptions::new(quantization.parse()?);
+        options.compact = compact;
+        json::write(&musicgen::quantize_with(folder, path, options, progress)?)
     })
 }
 

@@ -49,3 +49,11 @@ def test_example_master(folder, capsys, monkeypatch, given):
     assert report.loudness_reached
     assert "<svg" in out.with_suffix(".html").read_text(encoding="utf-8")
     assert "dBTP" in capsys.readouterr().out
+
+
+def test_example_song(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["song.py", "fast techno", "out/song.wav", "2", "3", "-16"])
+    runpy.run_path(str(ROOT / "examples" / "python" / "song.py"), run_name="__main__")
+    assert sf.AudioBuffer.read("out/song.wav").seconds == sf.AudioBuffer.read("out/song-raw.flac").seconds == 2.0
+    assert sf.Report.from_json(Path("out/song.json").read_text(encoding="utf-8")).loudness_reached
+    assert "dBTP" in capsys.readouterr().out

@@ -62,6 +62,26 @@ def test_info(mono, stereo, melody):
     assert sf.ModelInfo.from_dict(info.to_dict()) == info
 
 
+def test_the_default_model_is_part_of_the_package():
+    model = sf.MusicGen.load()
+    assert (model.info.sample_rate, model.info.channels, model.info.licence) == (16_000, 1, "MIT OR Apache-2.0")
+    first, again, other = (model.generate("techno, 130 bpm", seconds=1, seed=seed) for seed in (1, 1, 2))
+    assert first.seconds == 1.0 and np.abs(first.samples).max() > 1e-3
+    assert (first.samples == again.samples).all() and (first.samples != other.samples).any()
+    with pytest.raises(CancelledError):
+        token = sf.CancelToken()
+        token.cancel()
+        sf.MusicGen.load(None, cancel=token)
+
+
+def test_a_compact_file_is_smaller(tmp_path):
+    sizes = [
+        sf.quantize(CHECKPOINTS / "mono", tmp_path / "m.gguf", compact=compact).bytes_after for compact in (False, True)
+    ]
+    assert sizes[1] < sizes[0]
+    assert sf.MusicGen.load(tmp_path / "m.gguf").generate("piano", **SHORT).seconds == pytest.approx(0.3)
+
+
 def test_loading_is_progress_and_can_be_stopped():
     seen = []
     sf.MusicGen.load(CHECKPOINTS / "mono", progress=lambda stage, fraction: seen.append((stage, fraction)))

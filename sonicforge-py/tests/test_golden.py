@@ -68,7 +68,8 @@ def preset(case):
 
 
 def model(case):
-    return sf.MusicGen.load(CHECKPOINTS / case["parameters"]["checkpoint"], quantization="f32", threads=1)
+    name = case["parameters"]["checkpoint"]
+    return sf.MusicGen.load(None if name == "default" else CHECKPOINTS / name, quantization="f32", threads=1)
 
 
 def tokenize(case):

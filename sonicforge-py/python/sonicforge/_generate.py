@@ -102,16 +102,18 @@ def quantize(
     path: StrPath,
     quantization: Precision = "q8_0",
     *,
+    compact: bool = False,
     progress: Progress = None,
     cancel: CancelToken | None = None,
 ) -> QuantizeReport:
     """Writes the checkpoint in `folder` into one GGUF file with everything that is needed to run it.
 
-    `quantization` is one of `f32 f16 bf16 q8_0 q6_k q4_k`. The file appears whole or not at all; one that is there is
+    `quantization` is one of `f32 f16 bf16 q8_0 q6_k q4_k`. `compact` keeps the codec in 8 bits too, where the precision
+    is one of the last three: for small models, whose codec weighs as much as the rest. The file appears whole or not at all; one that is there is
     replaced. Needs memory for a few megabytes of weights at a time.
     """
     with listening(progress) as listener:
-        text = _sonicforge.quantize(folder, path, quantization, listener, cancel)
+        text = _sonicforge.quantize(folder, path, quantization, compact, listener, cancel)
     return QuantizeReport.from_dict(json.loads(text))
 
 
@@ -182,7 +184,10 @@ class Generator(ABC):
 
 
 class MusicGen(Generator):
-    """A model of the MusicGen family: `model = MusicGen.load("musicgen-small")`.
+    """A model of the MusicGen family: the default one that is part of the package, or a checkpoint of your own.
+
+    `model = MusicGen.load()` needs no download: a small model whose weights are under MIT OR Apache-2.0. It knows the
+    styles of its model card. `MusicGen.load("musicgen-small")` loads a folder or a GGUF file.
 
     Meta's published weights are not for commercial use; `model.info.licence` says what a checkpoint's own licence is.
     """
@@ -195,7 +200,7 @@ class MusicGen(Generator):
     @classmethod
     def load(
         cls,
-        source: StrPath,
+        source: StrPath | None = None,
         *,
         device: str = "cpu",
         quantization: Precision | None = None,
@@ -203,7 +208,7 @@ class MusicGen(Generator):
         progress: Progress = None,
         cancel: CancelToken | None = None,
     ) -> Self:
-        """Loads a checkpoint.
+        """Loads the default model (`source` None), or a checkpoint.
 
         `source` is a folder in the Hugging Face layout (`config.json`, `model.safetensors` or its shards,
         `tokenizer.json`, `generation_config.json`), or one GGUF file that `quantize` wrote.

@@ -130,6 +130,20 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// The model that is part of the program.
+    ///
+    /// # Errors
+    /// As [`Self::of_gguf`]: never, for what is shipped.
+    #[cfg(feature = "default-model")]
+    pub fn built_in() -> Result<Self> {
+        Self::of_gguf(Bytes::Owned(sonicforge_default_model::gguf()), Path::new("the default model"))
+    }
+
+    /// Whether the weights come from a GGUF file.
+    pub fn is_gguf(&self) -> bool {
+        self.0.files.iter().all(|(_, bytes)| bytes.starts_with(gguf::MAGIC))
+    }
+
     /// What the checkpoint says about itself.
     pub fn config(&self) -> &Config {
         &self.0.config
@@ -240,7 +254,10 @@ impl Checkpoint {
                 decoder.hidden_size
             ))
         })?;
-        if entry.shape == shape {
+        // A filter may lie in one row; see `quantize`.
+        let flat = matches!(*shape, [outputs, inputs, kernel]
+            if entry.dtype == Dtype::Weights(Precision::Q8_0) && entry.shape == [outputs, inputs.saturating_mul(kernel)]);
+        if entry.shape == shape || flat {
             return Ok(entry);
         }
         Err(Error::Model(format!(

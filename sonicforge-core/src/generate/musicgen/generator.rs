@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 use serde::Serialize;
 
+use super::checkpoint::Checkpoint;
 use super::compute::Compute;
 use super::kernels::Level;
 use super::model::Model;
@@ -129,9 +130,36 @@ impl MusicGen {
     /// # Errors
     /// As [`MusicGen::load`]; [`Error::Cancelled`] when `progress` said so.
     pub fn load_with(path: impl AsRef<Path>, options: &LoadOptions, progress: &mut dyn Progress) -> Result<Self> {
+        Self::from_checkpoint(|| Checkpoint::open(path.as_ref()), options, progress)
+    }
+
+    /// Loads the model that is part of the program: text to music from the first minute, without a download. It is small and
+    /// knows the styles of its model card (docs/model-card.md); its weights are under MIT OR Apache-2.0.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a device this build does not have.
+    #[cfg(feature = "default-model")]
+    pub fn load_default(options: &LoadOptions) -> Result<Self> {
+        Self::load_default_with(options, &mut NoProgress)
+    }
+
+    /// The same, with news of the stage `"load"`.
+    ///
+    /// # Errors
+    /// As [`MusicGen::load_default`]; [`Error::Cancelled`] when `progress` said so.
+    #[cfg(feature = "default-model")]
+    pub fn load_default_with(options: &LoadOptions, progress: &mut dyn Progress) -> Result<Self> {
+        Self::from_checkpoint(Checkpoint::built_in, options, progress)
+    }
+
+    fn from_checkpoint(
+        open: impl FnOnce() -> Result<Checkpoint>,
+        options: &LoadOptions,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
         let (compute, device) = compute(options)?;
         let threads = compute.pool.threads();
-        let model = Model::load(path.as_ref(), compute, options.quantization, progress)?;
+        let model = Model::load(open, compute, options.quantization, progress)?;
         let config = model.checkpoint.config();
         let frame_rate = f64::from(model.codec.sample_rate()) / model.codec.hop() as f64;
         let (decoder, step_bytes) = model.decoder.bytes();

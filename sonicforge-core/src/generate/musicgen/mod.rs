@@ -50,5 +50,5 @@ mod weights;
 
 pub use generator::{DeviceKind, LoadOptions, ModelInfo, MusicGen};
 pub use precision::Precision;
-pub use quantize::{QuantizeReport, quantize};
+pub use quantize::{QuantizeOptions, QuantizeReport, quantize, quantize_with};
 pub use stream::MusicStream;

@@ -1,7 +1,5 @@
 //! The parts of a loaded checkpoint, and what they make of text, audio and codes.
 
-use std::path::Path;
-
 use candle_core::{DType, Device, Tensor};
 
 use super::checkpoint::Checkpoint;
@@ -45,7 +43,7 @@ pub(crate) struct Conditioning {
 
 impl Model {
     pub fn load(
-        path: &Path,
+        open: impl FnOnce() -> Result<Checkpoint>,
         compute: Compute,
         precision: Option<Precision>,
         progress: &mut dyn Progress,
@@ -55,9 +53,9 @@ impl Model {
         const DECODER: f64 = 0.9;
         let mut at = |fraction: f64| check(progress, "loading", Step::new("load", fraction));
         at(0.0)?;
-        let checkpoint = Checkpoint::open(path)?;
+        let checkpoint = open()?;
         // Quantized files stay what they are; a folder of floats becomes 8 bits on a CPU.
-        let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint, path)) {
+        let precision = precision.unwrap_or(match (&compute.device, own_precision(&checkpoint)) {
             (_, Some(own)) => own,
             (Device::Cpu, None) => Precision::Q8_0,
             (_, None) if compute.dtype == DType::F16 => Precision::F16,
@@ -300,11 +298,11 @@ impl Model {
 }
 
 /// What a file of one's own choosing keeps its matrices in; a folder of floats chooses nothing.
-fn own_precision(checkpoint: &Checkpoint, path: &Path) -> Option<Precision> {
+fn own_precision(checkpoint: &Checkpoint) -> Option<Precision> {
     let name = "decoder.model.decoder.layers.0.fc1.weight";
     let (_, entry) = checkpoint.entries().into_iter().find(|(n, _)| *n == name)?;
     match entry.dtype {
-        Dtype::Weights(precision) if !path.is_dir() => Some(precision),
+        Dtype::Weights(precision) if checkpoint.is_gguf() => Some(precision),
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
+use super::checkpoint::Checkpoint;
 use super::compute::{Compute, values};
 use super::model::Model;
 use super::precision::Precision;
@@ -38,7 +39,7 @@ impl Case {
     fn load(folder: &Path, portable: bool) -> Self {
         let compute =
             if portable { Compute::device(Device::Cpu, candle_core::DType::F32) } else { Compute::cpu(2) }.unwrap();
-        let model = Model::load(folder, compute, Some(Precision::F32), &mut NoProgress)
+        let model = Model::load(|| Checkpoint::open(folder), compute, Some(Precision::F32), &mut NoProgress)
             .unwrap_or_else(|e| panic!("{folder:?}: {e}"));
         let json = std::fs::read_to_string(folder.join("reference.json")).unwrap();
         Self {

@@ -10,7 +10,11 @@
 //! - norms, biases, T5's position table and the g of the weight norms: f32. They are small.
 //!
 //! The floats as targets keep every matrix in that type (the codec in f16 where the target is bf16, whose seven bits of
-//! mantissa are few for samples). Rows that the blocks do not divide fall to the next wider precision, tensor by tensor:
+//! mantissa are few for samples).
+//!
+//! A compact file has the codec in 8 bits and its codebooks in f16: half the size for small models, whose codec weighs as
+//! much as the rest. A filter of a convolution is one row then, `[outputs][inputs · kernel]`, because kernels of 3 or 7 taps
+//! do not fill a block. Rows that the blocks do not divide fall to the next wider precision, tensor by tensor:
 //! Q4_K and Q6_K (256) to Q8_0 (32) to f16. Sinusoidal positions are computed, and the counters that trained the
 //! codebooks are not needed, so neither is written.
 
@@ -28,6 +32,34 @@ use super::storage::{Dtype, Entry, not_finite, to_f32};
 use crate::error::{Error, Result};
 use crate::io::writer::{begin, keep};
 use crate::progress::{Progress, Step, check};
+
+/// How a checkpoint is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QuantizeOptions {
+    /// How the matrices are kept that every step reads.
+    pub precision: Precision,
+    /// The codec in 8 bits too, and its codebooks in f16, where `precision` is one of the quantized ones.
+    pub compact: bool,
+}
+
+impl Default for QuantizeOptions {
+    /// 8 bits, the codec in f16.
+    fn default() -> Self {
+        Self { precision: Precision::Q8_0, compact: false }
+    }
+}
+
+impl QuantizeOptions {
+    /// With this precision, else as by default.
+    pub fn new(precision: Precision) -> Self {
+        Self { precision, ..Self::default() }
+    }
+
+    fn is_compact(self) -> bool {
+        self.compact && self.precision.block() > 1
+    }
+}
 
 /// Weights between two reports of progress: a few milliseconds of the slowest quantizer.
 const PIECE: usize = 1 << 17;
@@ -67,6 +99,20 @@ pub fn quantize(
     precision: Precision,
     progress: &mut dyn Progress,
 ) -> Result<QuantizeReport> {
+    quantize_with(folder, gguf, QuantizeOptions::new(precision), progress)
+}
+
+/// The same, with more to choose.
+///
+/// # Errors
+/// As [`quantize`].
+pub fn quantize_with(
+    folder: impl AsRef<Path>,
+    gguf: impl AsRef<Path>,
+    options: QuantizeOptions,
+    progress: &mut dyn Progress,
+) -> Result<QuantizeReport> {
+    let precision = options.precision;
     let (folder, gguf) = (folder.as_ref(), gguf.as_ref());
     if folder.is_file() {
         return Err(Error::invalid(format!(
@@ -89,7 +135,7 @@ pub fn quantize(
     let mut plans = Vec::new();
     let mut sources = Vec::new();
     for (name, entry) in checkpoint.entries().into_iter().filter(|(name, entry)| is_needed(name, entry)) {
-        let plan = plan(name, entry, precision, &mut report)?;
+        let plan = plan(name, entry, options, &mut report)?;
         report.weights += weights(entry) as u64;
         plans.push(plan);
         sources.push(entry);
@@ -102,13 +148,13 @@ pub fn quantize(
     let mut done = 0;
     let (mut error, mut power) = (0.0, 0.0);
     for (plan, entry) in plans.iter().zip(sources) {
-        for piece in pieces(entry) {
+        let row = row(&plan.shape);
+        for piece in pieces(entry, row) {
             let values = numbers(&checkpoint, entry, piece.clone())?;
             let refused = |e: Error| {
-                let row = piece.start / row(entry);
-                Error::Model(format!("the tensor {:?}, after row {row}: {e}", entry.name))
+                Error::Model(format!("the tensor {:?}, after row {}: {e}", entry.name, piece.start / row))
             };
-            let bytes = quantize_blocks(plan.precision, &values, row(entry)).map_err(refused)?;
+            let bytes = quantize_blocks(plan.precision, &values, row).map_err(refused)?;
             if plan.precision.block() > 1 {
                 report.weights_quantized += values.len() as u64;
                 for (x, y) in values.iter().zip(dequantize_blocks(plan.precision, &bytes)) {
@@ -141,14 +187,18 @@ fn is_needed(name: &str, entry: &Entry) -> bool {
 }
 
 /// What the rules at the top say of this tensor, before its rows are looked at.
-fn wanted(name: &str, entry: &Entry, target: Precision) -> Precision {
+fn wanted(name: &str, entry: &Entry, options: QuantizeOptions) -> Precision {
+    let target = options.precision;
+    if options.is_compact() && name.ends_with(".codebook.embed") {
+        return Precision::F16;
+    }
     let small = entry.shape.len() < 2
         || ["relative_attention_bias.weight", ".codebook.embed", "weight_g"].iter().any(|end| name.ends_with(end));
     if small || target == Precision::F32 {
         return Precision::F32;
     }
     if name.starts_with("audio_encoder.") {
-        return Precision::F16;
+        return if options.is_compact() { Precision::Q8_0 } else { Precision::F16 };
     }
     let every_step = name.starts_with("decoder.model.decoder.layers.")
         && !["encoder_attn.k_proj.weight", "encoder_attn.v_proj.weight"].iter().any(|end| name.ends_with(end));
@@ -158,15 +208,21 @@ fn wanted(name: &str, entry: &Entry, target: Precision) -> Precision {
     }
 }
 
-fn plan(name: &str, entry: &Entry, target: Precision, report: &mut QuantizeReport) -> Result<Plan> {
-    let wanted = wanted(name, entry, target);
-    let precision = wanted.for_rows_of(row(entry));
+fn plan(name: &str, entry: &Entry, options: QuantizeOptions, report: &mut QuantizeReport) -> Result<Plan> {
+    let wanted = wanted(name, entry, options);
+    let (mut shape, mut precision) = (entry.shape.clone(), wanted.for_rows_of(row(&entry.shape)));
+    if let (true, &[outputs, inputs, kernel]) = (wanted == Precision::Q8_0, entry.shape.as_slice()) {
+        precision = wanted.for_rows_of(inputs * kernel);
+        if precision == wanted {
+            shape = vec![outputs, inputs * kernel];
+        }
+    }
     if precision != wanted {
         report.fallbacks.push((name.to_owned(), precision));
     }
-    let bytes = precision.bytes(weights(entry), row(entry));
+    let bytes = precision.bytes(weights(entry), row(&shape));
     let bytes = bytes.ok_or_else(|| Error::Model(format!("the tensor {name:?} is too large to be written")))?;
-    Ok(Plan { name: gguf_name(name), shape: entry.shape.clone(), precision, bytes })
+    Ok(Plan { name: gguf_name(name), shape, precision, bytes })
 }
 
 fn weights(entry: &Entry) -> usize {
@@ -174,13 +230,13 @@ fn weights(entry: &Entry) -> usize {
 }
 
 /// Weights of a row: the last dimension.
-fn row(entry: &Entry) -> usize {
-    entry.shape.last().copied().unwrap_or(1).max(1)
+fn row(shape: &[usize]) -> usize {
+    shape.last().copied().unwrap_or(1).max(1)
 }
 
 /// Whole rows of about [`PIECE`] weights, as ranges of weights.
-fn pieces(entry: &Entry) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-    let (count, step) = (weights(entry), (PIECE / row(entry)).max(1) * row(entry));
+fn pieces(entry: &Entry, row: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+    let (count, step) = (weights(entry), (PIECE / row).max(1) * row);
     (0..count).step_by(step).map(move |from| from..count.min(from + step))
 }
 
