@@ -38,10 +38,11 @@ fn run() -> Result<()> {
     let made = model.generate(&request, &mut NoProgress)?;
 
     // The small model speaks 16 kHz mono; players expect more.
-    io::write(&made.resample(48_000)?.to_stereo()?, &raw, &WriteOptions::default())?;
+    io::write(&raw, &made.resample(48_000)?.to_stereo(), &WriteOptions::default())?;
     let options = WriteOptions::default();
     let report = master_file(&raw, &output, &word(4, "spotify").parse()?, &options, &mut NoProgress)?;
-    std::fs::write(&report_file, report.to_json()).map_err(|e| Error::io("cannot write the report", &report_file, e))?;
+    std::fs::write(&report_file, report.to_json())
+        .map_err(|e| Error::io("cannot write the report", &report_file, e))?;
     println!("{}", report.summary());
     println!("written: {}, {}, {}", raw.display(), output.display(), report_file.display());
     Ok(())

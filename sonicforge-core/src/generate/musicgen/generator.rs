@@ -62,7 +62,8 @@ impl std::str::FromStr for DeviceKind {
 pub struct LoadOptions {
     /// Where the model runs.
     pub device: DeviceKind,
-    /// How the weights are kept. `None`: a GGUF file as it is; a folder in Q8_0 on a CPU, in bf16 on a device.
+    /// How the weights are kept. `None`: a GGUF file as it is; a folder in Q8_0 on a CPU, in bf16 on a device. A float type
+    /// turns the blocks of a quantized file into floats, and its arithmetic into that of floats.
     pub quantization: Option<Precision>,
     /// Threads on a CPU; 0: as many as the machine has, up to 8. The sound does not depend on it.
     pub threads: usize,

@@ -151,9 +151,8 @@ pub fn quantize_with(
         let row = row(&plan.shape);
         for piece in pieces(entry, row) {
             let values = numbers(&checkpoint, entry, piece.clone())?;
-            let refused = |e: Error| {
-                Error::Model(format!("the tensor {:?}, after row {}: {e}", entry.name, piece.start / row))
-            };
+            let refused =
+                |e: Error| Error::Model(format!("the tensor {:?}, after row {}: {e}", entry.name, piece.start / row));
             let bytes = quantize_blocks(plan.precision, &values, row).map_err(refused)?;
             if plan.precision.block() > 1 {
                 report.weights_quantized += values.len() as u64;

@@ -33,8 +33,8 @@ enum Form {
 }
 
 impl Linear {
-    /// Stacks the matrices `names`, each `[outputs][inputs]`, one below the other. Blocks stay what the file has; floats
-    /// become `precision`, or the nearest that the row length allows (Q4_K and Q6_K want multiples of 256, Q8_0 of 32).
+    /// Stacks the matrices `names`, each `[outputs][inputs]`, one below the other. Blocks stay what the file has, unless
+    /// `precision` is one of floats; floats become `precision`, or the nearest that the row length allows (Q4_K and Q6_K want multiples of 256, Q8_0 of 32).
     pub fn load(
         compute: &Compute,
         from: &Checkpoint,
@@ -48,7 +48,9 @@ impl Linear {
             parts.push(from.blocks(name, &[outputs, inputs])?);
         }
         let outputs = outputs * names.len();
-        let form = if let Some((kind, bytes)) = stack(&parts) {
+        let form = if precision.block() > 1
+            && let Some((kind, bytes)) = stack(&parts)
+        {
             Form::from_blocks(compute, kind, &bytes, outputs, inputs)?
         } else {
             let mut floats = Vec::with_capacity(outputs * inputs);
