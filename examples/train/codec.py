@@ -283,7 +283,10 @@ def train(args, rank: int) -> None:
     codec, spectral = Codec(), Spectral()
     average = Average(codec, 0.998)
     stages = {"ae": args.ae, "joint": args.joint, "decoder": args.decoder}
-    state = run.load() or {"stage": "ae", "step": 0, "seed": 10_000_000}
+    state = run.load() or {"stage": "decoder" if args.begin else "ae", "step": 0, "seed": 10_000_000}
+    if args.begin and "codec" not in state:  # the tokens are final: only the decoder learns on
+        state["codec"] = load(args.begin)[0].state_dict()
+        state["average"] = {k: v.clone() for k, v in state["codec"].items()}
     if "codec" in state:
         codec.load_state_dict(state["codec"])
         average.values = state["average"]
@@ -385,7 +388,17 @@ def train(args, rank: int) -> None:
 
 
 def load(folder: str | Path) -> tuple[Codec, str]:
+    """From a run's folder or file, or from an exported folder."""
     path = Path(folder)
+    if (path / "config.json").exists():
+        from transformers import MusicgenForConditionalGeneration
+
+        model, codec = MusicgenForConditionalGeneration.from_pretrained(path).audio_encoder, Codec()
+        codec.encoder.load_state_dict(model.encoder.state_dict())
+        codec.decoder.load_state_dict(model.decoder.state_dict())
+        for k, layer in enumerate(model.quantizer.layers):
+            codec.books.embed[k] = layer.codebook.embed
+        return codec.eval(), "exported"
     state = torch.load(path / "state.pt" if path.is_dir() else path, weights_only=False)
     codec = Codec()
     codec.load_state_dict(state["average"] if "average" in state else state["codec"])
@@ -490,6 +503,7 @@ def main() -> None:
     parser.add_argument("--run", required=True)
     parser.add_argument("--out")
     parser.add_argument("--save")
+    parser.add_argument("--begin", help="train: an exported folder whose decoder learns on, its tokens being final")
     parser.add_argument("--opus", type=float, help="eval: libopus at these kilobits a second instead")
     parser.add_argument("--kmeans", action="store_true", help="eval of an autoencoder: fit codebooks first")
     parser.add_argument("--last", choices=("ae", "joint", "decoder"), default="decoder", help="train: end after this stage")

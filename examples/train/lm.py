@@ -265,14 +265,18 @@ def train(args, rank: int) -> None:
     tokenizer = Tokenizer.from_file(args.tokenizer)
     model, readers = MusicgenForConditionalGeneration(model_config(tokenizer.get_vocab_size())), Readers()
     del model.audio_encoder  # export puts it back
-    text = torch.load(Path(args.text) / "state.pt", weights_only=False)["both"]
-    model.text_encoder.load_state_dict({k[2:]: v for k, v in text.items() if k.startswith("0.")})
-    readers.load_state_dict({k[2:]: v for k, v in text.items() if k.startswith("1.")})
+    if args.text:
+        text = torch.load(Path(args.text) / "state.pt", weights_only=False)["both"]
+        model.text_encoder.load_state_dict({k[2:]: v for k, v in text.items() if k.startswith("0.")})
+        readers.load_state_dict({k[2:]: v for k, v in text.items() if k.startswith("1.")})
     with torch.no_grad():  # eight embeddings are added: together they should weigh what the positions do
         for embedding in model.decoder.model.decoder.embed_tokens:
             embedding.weight.normal_(0, 0.25)
         for head in model.decoder.lm_heads:
             head.weight.zero_()
+    if args.begin:
+        before = MusicgenForConditionalGeneration.from_pretrained(args.begin).state_dict()
+        model.load_state_dict({k: v for k, v in before.items() if not k.startswith("audio_encoder")})
     both = nn.ModuleList([model, readers])
     inner = [p for n, p in model.decoder.model.decoder.layers.named_parameters() if p.ndim == 2]
     slow = [*model.text_encoder.parameters(), *readers.parameters()]
@@ -395,6 +399,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=1, help="train: processes, one core each")
+    parser.add_argument("--begin", help="train: an exported folder to learn on from (asset.py unpack), instead of --text")
     parser.add_argument("--part", default="0/1", help="tokens: this process's share")
     parser.add_argument("--lr", type=float, default=3e-3, help="train: of embeddings and heads (AdamW)")
     parser.add_argument("--muon-lr", type=float, default=0.02, help="train: of the layers' matrices")
