@@ -34,7 +34,9 @@ test: test-rust test-python test-node
 	@echo "all suites passed"
 
 # The bindings have no Rust tests: they are named so that cargo gives all crates the features they have there.
+# The trees that tests/dependencies.rs looks at hold crates that no build here needs: they are fetched first.
 test-rust: $(READY)
+	cargo fetch --quiet --locked
 	cargo test $(CORE) -p sonicforge-default-model -p sonicforge-py -p sonicforge-node
 
 test-python: build-python

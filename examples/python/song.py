@@ -1,4 +1,4 @@
-"""From words to a mastered track:  python examples/python/song.py "fast techno in A minor" song.wav [SECONDS] [SEED] [TARGET].
+"""From words to a mastered track:  python examples/python/song.py "fast techno" song.wav [SECONDS] [SEED] [TARGET].
 
 The music comes from the default model, which is part of the package; the report lies beside it, as JSON and as a page.
 """

@@ -109,8 +109,8 @@ def quantize(
     """Writes the checkpoint in `folder` into one GGUF file with everything that is needed to run it.
 
     `quantization` is one of `f32 f16 bf16 q8_0 q6_k q4_k`. `compact` keeps the codec in 8 bits too, where the precision
-    is one of the last three: for small models, whose codec weighs as much as the rest. The file appears whole or not at all; one that is there is
-    replaced. Needs memory for a few megabytes of weights at a time.
+    is one of the last three: for small models, whose codec weighs as much as the rest. The file appears whole or not at
+    all; one that is there is replaced. Needs memory for a few megabytes of weights at a time.
     """
     with listening(progress) as listener:
         text = _sonicforge.quantize(folder, path, quantization, compact, listener, cancel)

@@ -112,7 +112,7 @@ fn a_compact_file_has_its_codec_in_eight_bits() {
                 let error: f64 = x.iter().zip(&y).map(|(x, y)| f64::from(x - y).powi(2)).sum();
                 assert!(error.sqrt() <= 0.01 * power.sqrt(), "{kind} {precision} {name}");
             }
-            assert_eq!(rows > 10, precision == Precision::Q4K, "{kind}: {rows} filters in 8 bits");
+            assert_eq!(rows > 0, precision == Precision::Q4K, "{kind}: {rows} filters in 8 bits");
         }
     }
 }
