@@ -54,11 +54,11 @@ endif
 
 # The same through all three languages: three files that must be equal to the byte.
 demo-all: build-python
-	cargo build $(CORE) --quiet --example song --example master
+	cargo build $(CORE) -p sonicforge-py -p sonicforge-node --quiet --example song
 	cd sonicforge-node && $(NPM_INSTALL) && npm run build:ci
 	python examples/python/song.py "$(PROMPT)" demo-out/python/song.wav "$(SECONDS)" "$(SEED)" "$(TARGET)"
 	mkdir -p demo-out/rust
-	cargo run $(CORE) --quiet --example song -- "$(PROMPT)" demo-out/rust/song.wav "$(SECONDS)" "$(SEED)" "$(TARGET)" >/dev/null
+	target/$(CARGO_BUILD_TARGET)/ci/examples/song "$(PROMPT)" demo-out/rust/song.wav "$(SECONDS)" "$(SEED)" "$(TARGET)" >/dev/null
 	node examples/node/song.mjs "$(PROMPT)" demo-out/node/song.wav "$(SECONDS)" "$(SEED)" "$(TARGET)" >/dev/null
 	cmp demo-out/python/song.wav demo-out/rust/song.wav
 	cmp demo-out/python/song.wav demo-out/node/song.wav
