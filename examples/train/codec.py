@@ -9,7 +9,10 @@ for residual vector quantization and its moving averages. The order is ours, sin
   3 joint    everything together, straight-through, codebooks by moving averages, unused codes restarted.
   4 decoder  encoder and codebooks fixed (the tokens are final from here on), the decoder learns on quantized latents.
 
+The decoder may also learn against an adversary (adversary.py) for the last part of its stage.
+
     python codec.py train --bank BANK.npz --run DIR [--ae 4000 --joint 4000 --decoder 6000]
+    python codec.py train --pieces PIECES --run DIR ...                  # the same on sound that pieces.py renders on other cores
     python codec.py eval  --bank BANK.npz --run DIR [--clips 48] [--save DIR]
     python codec.py export --run DIR --out FOLDER
 """
@@ -18,12 +21,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from common import Average, Run, from_first_worker, mean_over_workers, spread
+from adversary import Adversary
+from common import DEVICE, Average, Run, from_first_worker, half, mean_over_workers, spread
 from music import Bank, clip
 from transformers import EncodecConfig, EncodecModel
 
@@ -57,7 +64,7 @@ def mel_filters(bands: int, window: int, low_hz: float = 20.0) -> torch.Tensor:
 
 def magnitudes(audio: torch.Tensor, window: int) -> torch.Tensor:
     """|STFT| with hop window/4, divided by the window's root energy: white noise of deviation s reads s at every size."""
-    hann = torch.hann_window(window)
+    hann = torch.hann_window(window, device=audio.device)
     z = torch.stft(audio, window, window // 4, window=hann, return_complex=True, pad_mode="constant")
     return z.abs() / hann.square().sum().sqrt()
 
@@ -69,7 +76,12 @@ class Spectral(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.banks = [mel_filters(bands, window) for window, bands in self.LAYOUT]
+        for k, (window, bands) in enumerate(self.LAYOUT):
+            self.register_buffer(f"bank{k}", mel_filters(bands, window))
+
+    @property
+    def banks(self):
+        return [getattr(self, f"bank{k}") for k in range(len(self.LAYOUT))]
 
     def mel(self, x, y, floor=1e-5):
         total = 0.0
@@ -110,7 +122,7 @@ def error_nats(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     def share(a, b):
         return ((a - b).square().mean(1) / a.square().mean(1).clamp(min=1e-6) + 0.01).log().mean()
 
-    low = lambda a: F.conv1d(F.pad(a[:, None], (48, 48)), LOW, stride=4)[:, 0]  # noqa: E731
+    low = lambda a: F.conv1d(F.pad(a[:, None], (48, 48)), LOW.to(a.device), stride=4)[:, 0]  # noqa: E731
     return 0.5 * share(low(x), low(y)) + 0.5 * share(x, y)
 
 
@@ -136,13 +148,13 @@ class Books(torch.nn.Module):
         g = torch.Generator().manual_seed(seed)
         rest, power, left = latents.clone(), latents.var(0).sum(), []
         for k in range(BOOKS):
-            book = rest[torch.randperm(len(rest), generator=g)[:SIZE]].clone()
+            book = rest[torch.randperm(len(rest), generator=g)[:SIZE].to(rest.device)].clone()
             for _ in range(rounds):
                 index = self.nearest(rest, book)
                 count = torch.bincount(index, minlength=SIZE).float()
                 book = torch.zeros_like(book).index_add_(0, index, rest) / count.clamp(min=1)[:, None]
                 empty = count < 1
-                book[empty] = rest[torch.randint(len(rest), (int(empty.sum()),), generator=g)]
+                book[empty] = rest[torch.randint(len(rest), (int(empty.sum()),), generator=g).to(rest.device)]
             index = self.nearest(rest, book)
             self.embed[k], self.total[k], self.count[k] = book, book * 4, 4.0
             rest = rest - book[index]
@@ -176,7 +188,7 @@ class Books(torch.nn.Module):
                     self.embed[k] = self.total[k] / self.count[k].clamp(min=1e-4)[:, None]
                     dead = (self.count[k] < 0.01).nonzero()[:, 0]
                     if len(dead):
-                        fresh = rest.detach()[torch.randint(len(rest), (len(dead),))]
+                        fresh = rest.detach()[torch.randint(len(rest), (len(dead),), device=rest.device)]
                         self.embed[k][dead], self.total[k][dead], self.count[k][dead] = fresh, fresh * 0.1, 0.1
                         from_first_worker([self.embed[k], self.total[k]])
             chosen = self.embed[k][index]
@@ -237,6 +249,54 @@ class Crops:
         return torch.from_numpy(np.stack([s for s, _ in out])), torch.from_numpy(np.stack([r for _, r in out])).float()
 
 
+class Stored:
+    """Crops of what pieces.py has rendered: from a few random shards, of which every fourth batch replaces one."""
+
+    def __init__(self, folder: str, seed: int, most: int = 24):
+        self.folder, self.rng, self.most = Path(folder), np.random.default_rng(seed), most
+        self.shards: list[tuple[np.ndarray, np.ndarray]] = []
+        self.seed, self.batches = seed, 0
+
+    def load(self) -> None:
+        while not (paths := [p for p in self.folder.glob("[0-9]*.npz") if int(p.stem)]):
+            time.sleep(0.5)
+        path = paths[int(self.rng.integers(len(paths)))]
+        try:
+            data = np.load(path)
+            self.shards.append((data["audio"], data["roll"]))
+        except FileNotFoundError:  # taken away meanwhile
+            pass
+        del self.shards[: -self.most]
+
+    def batch(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self.batches += 1
+        if self.batches % 4 == 0 or len(self.shards) < 4:
+            self.load()
+        while not self.shards:
+            self.load()
+        sounds, scores = np.empty((count, CROP), np.float32), np.empty((count, CROP // HOP, ROLL), np.uint8)
+        for i in range(count):
+            audio, score = self.shards[int(self.rng.integers(len(self.shards)))]
+            row = int(self.rng.integers(len(audio)))
+            first = int(self.rng.integers((audio.shape[1] - CROP) // HOP + 1))
+            level = 10 ** (self.rng.uniform(-6, 1) / 20) / 32768
+            np.multiply(audio[row, first * HOP :][:CROP], level, out=sounds[i])
+            scores[i] = np.unpackbits(score[row, first : first + CROP // HOP], axis=1)[:, :ROLL]
+        return torch.from_numpy(sounds), torch.from_numpy(scores).float()
+
+
+def ahead(batches, depth: int = 8):
+    """Makes the next batches in another thread."""
+    line: queue.Queue = queue.Queue(depth)
+
+    def fill():
+        while True:
+            line.put(batches())
+
+    threading.Thread(target=fill, daemon=True).start()
+    return line.get
+
+
 # ---------------------------------------------------------------- training
 
 
@@ -278,21 +338,24 @@ class Codec(torch.nn.Module):
 
 
 def train(args, rank: int) -> None:
-    run = Run(args.run, rank=rank)
+    run = Run(args.run, save_every_s=args.save_s, rank=rank, for_s=args.for_s)
     torch.manual_seed(0)
-    codec, spectral = Codec(), Spectral()
+    codec, spectral = Codec().to(DEVICE), Spectral().to(DEVICE)
     average = Average(codec, 0.998)
     stages = {"ae": args.ae, "joint": args.joint, "decoder": args.decoder}
-    state = run.load() or {"stage": "decoder" if args.begin else "ae", "step": 0, "seed": 10_000_000}
-    if args.begin and "codec" not in state:  # the tokens are final: only the decoder learns on
+    state = run.load() or {"stage": args.first or ("decoder" if args.begin else "ae"), "step": 0, "seed": 10_000_000}
+    if args.begin and "codec" not in state:
         state["codec"] = load(args.begin)[0].state_dict()
-        state["average"] = {k: v.clone() for k, v in state["codec"].items()}
+        state["average"] = {k: v.clone().to(DEVICE) for k, v in state["codec"].items()}
     if "codec" in state:
         codec.load_state_dict(state["codec"])
         average.values = state["average"]
-    crops = Crops(Bank(args.bank), state["seed"] + 5_000_000 * rank)
+    seed = state["seed"] + 5_000_000 * rank
+    crops = Stored(args.pieces, seed) if args.pieces else Crops(Bank(args.bank), seed)
+    make = lambda: tuple(v.pin_memory() if DEVICE.type == "cuda" else v for v in crops.batch(args.batch))  # noqa: E731
+    take = ahead(make) if args.pieces else make
     if "codec" not in state:
-        codec.begin(crops.batch(32)[0])
+        codec.begin(crops.batch(32)[0].to(DEVICE))
         from_first_worker([p.data for p in codec.parameters()])
         average = Average(codec, 0.998)
 
@@ -303,7 +366,7 @@ def train(args, rank: int) -> None:
         trained = codec.decoder.parameters() if stage == "decoder" else codec.parameters()
         peak = {"ae": 1.5e-3, "joint": 8e-4, "decoder": 5e-4}[stage]
         optimiser = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
-        step = 0
+        step, adversary = 0, None
         if state["stage"] == stage:
             step = state["step"]
             if "optimiser" in state:
@@ -314,12 +377,12 @@ def train(args, rank: int) -> None:
             return {"stage": stage, "step": step, "seed": crops.seed - 5_000_000 * rank, "codec": codec.state_dict(),
                     "average": average.values, "optimiser": optimiser.state_dict()}  # noqa: B023 # fmt: skip
 
-        if stage == "joint" and step == 0:
+        if stage == "joint" and step == 0 and not args.begin:
             codec.load_state_dict(average.values)
             with torch.no_grad():
                 latents = []
                 while sum(map(len, latents)) < args.latents:
-                    z = codec.encoder(crops.batch(32)[0][:, None])
+                    z = codec.encoder(crops.batch(32)[0].to(DEVICE)[:, None])
                     latents.append(z.transpose(1, 2).reshape(-1, WIDTH))
                     run.pause()
                 left = codec.books.fit(torch.cat(latents))
@@ -328,8 +391,9 @@ def train(args, rank: int) -> None:
             average = Average(codec, 0.998)
         if stage == "decoder" and step == 0:
             codec.load_state_dict(average.values)
-        sums, seen = np.zeros(10), 0
-        while step < steps:
+        named = ("mel", "linear", "low", "wave", "power", "commit", "norm", "reading", "error", "strokes", "fooled", "told")
+        sums, seen = torch.zeros(len(named), device=DEVICE), 0
+        while (done := run.done(step, steps)) < 1:
             run.pause()
             run.agree()
             if run.due():
@@ -339,16 +403,15 @@ def train(args, rank: int) -> None:
             # warm-up, then cosine to a twentieth
             warm = min(1.0, (step + 1) / 150)
             for group in optimiser.param_groups:
-                group["lr"] = peak * warm * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * step / steps)))
-            x, score = crops.batch(args.batch)
-            with torch.autocast("cpu", torch.bfloat16):
-                with torch.set_grad_enabled(stage != "decoder"):
-                    z = codec.encoder(x[:, None])
+                group["lr"] = peak * warm * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * done)))
+            x, score = (v.to(DEVICE, non_blocking=True) for v in take())
+            with half(), torch.set_grad_enabled(stage != "decoder"):
+                z = codec.encoder(x[:, None])
             z = z.float()
             power = z.square().mean((0, 2))
-            bound, commit = F.relu(power - 1).mean(), torch.zeros(())
+            bound, commit = F.relu(power - 1).mean(), torch.zeros((), device=DEVICE)
             if stage == "ae":
-                sigma = 0.05 + 0.25 * min(1.0, step / (0.7 * steps))
+                sigma = 0.05 + 0.25 * min(1.0, done / 0.7)
                 latent = z + sigma * torch.randn_like(z)
             else:
                 same = np.random.default_rng((9, step))  # all workers drop the same books
@@ -356,27 +419,39 @@ def train(args, rank: int) -> None:
                 if stage == "decoder":
                     books = BOOKS
                 latent, commit = codec.books(z, books, learn=stage == "joint")
-            with torch.autocast("cpu", torch.bfloat16):
+            with half():
                 y = codec.decoder(latent)[:, 0]
-            mel, linear, low, wave, strokes = spectral.train_terms(x, y.float())
+            y = y.float()
+            mel, linear, low, wave, strokes = spectral.train_terms(x, y)
             reading = F.binary_cross_entropy_with_logits(codec.score(latent.transpose(1, 2)), score)
-            error = error_nats(x, y.float())
+            error = error_nats(x, y)
             # first the phase, which decides between a tone and a noise; then the colours, or all bits would go below 1 kHz
-            phase, colour = (1.0, 0.5 + 0.5 * min(1.0, step / (0.6 * steps))) if stage == "ae" else (0.04, 2.0)
+            phase, colour = (1.0, 0.5 + 0.5 * min(1.0, done / 0.6)) if stage == "ae" else (0.04, 2.0)
             loss = colour * mel + linear + 0.5 * low + strokes + phase * error + bound + 0.5 * commit + 2.0 * reading
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            fooled = told = torch.zeros((), device=DEVICE)
+            if stage == "decoder" and done > 1 - args.adversary:
+                if adversary is None:
+                    run.save({"codec": average.values, "stage": stage, "step": step}, "before_adversary.pt")
+                    adversary = Adversary(peak).to(DEVICE)
+                told = adversary.learn(x, y.detach())
+                (by_colour,) = torch.autograd.grad(loss, y, retain_graph=True)
+                fooling, fooled = adversary.gradient(x, y)
+                y.backward(by_colour + args.weight * min(1.0, adversary.steps / 300) * fooling * by_colour.norm() / fooling.norm().clamp(min=1e-12))
+            else:
+                loss.backward()
             mean_over_workers([p.grad for g in optimiser.param_groups for p in g["params"] if p.grad is not None])
             norm = torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 3.0)
             optimiser.step()
             step += 1
             average.update(codec, step)
-            sums += [v.item() for v in (mel, linear, low, wave, power.mean(), commit, norm, reading, error, strokes)]
+            sums += torch.stack([mel, linear, low, wave, power.mean(), commit, norm, reading, error, strokes, fooled, told]).detach()
             seen += 1
-            if step % 50 == 0 or step == steps:
-                values = dict(zip(("mel", "linear", "low", "wave", "power", "commit", "norm", "reading", "error", "strokes"), (sums / seen).tolist(), strict=True))
-                run.log(stage=stage, step=step, **values)
-                sums, seen = np.zeros(10), 0
+            if step % args.log == 0:
+                values = dict(zip(named, (sums / seen).tolist(), strict=True))
+                run.log(stage=stage, step=step, done=done, **values)
+                sums.zero_()
+                seen = 0
         run.save(snapshot())
         run.save({"codec": average.values, "stage": stage, "step": step}, f"{stage}.pt")
         if stage == args.last:
@@ -398,8 +473,10 @@ def load(folder: str | Path) -> tuple[Codec, str]:
         codec.decoder.load_state_dict(model.decoder.state_dict())
         for k, layer in enumerate(model.quantizer.layers):
             codec.books.embed[k] = layer.codebook.embed
+        codec.books.count.fill_(3.0)
+        codec.books.total.copy_(3.0 * codec.books.embed)
         return codec.eval(), "exported"
-    state = torch.load(path / "state.pt" if path.is_dir() else path, weights_only=False)
+    state = torch.load(path / "state.pt" if path.is_dir() else path, weights_only=False, map_location="cpu")
     codec = Codec()
     codec.load_state_dict(state["average"] if "average" in state else state["codec"])
     return codec.eval(), f"{state['stage']} {state['step']}"
@@ -503,7 +580,14 @@ def main() -> None:
     parser.add_argument("--run", required=True)
     parser.add_argument("--out")
     parser.add_argument("--save")
-    parser.add_argument("--begin", help="train: an exported folder whose decoder learns on, its tokens being final")
+    parser.add_argument("--pieces", help="train: a folder that pieces.py fills, instead of --bank")
+    parser.add_argument("--begin", help="train: an exported folder or a run to learn on from; its tokens stay what they are unless --first joint")
+    parser.add_argument("--first", choices=("joint", "decoder"), help="train, with --begin: the stage to enter")
+    parser.add_argument("--for-s", type=float, default=0.0, help="train: seconds for every stage instead of steps")
+    parser.add_argument("--adversary", type=float, default=0.0, help="train: the last share of the decoder's stage, with an adversary")
+    parser.add_argument("--weight", type=float, default=0.5, help="train: the adversary's gradient against the others'")
+    parser.add_argument("--save-s", type=float, default=180.0)
+    parser.add_argument("--log", type=int, default=50)
     parser.add_argument("--opus", type=float, help="eval: libopus at these kilobits a second instead")
     parser.add_argument("--kmeans", action="store_true", help="eval of an autoencoder: fit codebooks first")
     parser.add_argument("--last", choices=("ae", "joint", "decoder"), default="decoder", help="train: end after this stage")

@@ -19,6 +19,13 @@ import torch
 import torch.distributed as dist
 
 torch.set_num_threads(1)
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+if DEVICE.type == "cuda":
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+
+
+def half() -> torch.autocast:
+    return torch.autocast(DEVICE.type, torch.bfloat16)
 
 
 def spread(work: Callable, args, workers: int) -> None:
@@ -66,8 +73,8 @@ def from_first_worker(tensors: list[torch.Tensor]) -> None:
 
 
 class Run:
-    def __init__(self, folder: str | Path, save_every_s: float = 180.0, rank: int = 0):
-        self.rank = rank
+    def __init__(self, folder: str | Path, save_every_s: float = 180.0, rank: int = 0, for_s: float = 0.0):
+        self.rank, self.for_s, self.began = rank, for_s, time.monotonic()
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.save_every_s, self.saved = save_every_s, time.monotonic()
@@ -82,10 +89,14 @@ class Run:
 
     def load(self) -> dict | None:
         path = self.folder / "state.pt"
-        state = torch.load(path, weights_only=False) if path.exists() else None
+        state = torch.load(path, weights_only=False, map_location=DEVICE) if path.exists() else None
         if state:
             self.cpu_s = state["cpu_s"]
         return state
+
+    def done(self, step: int, steps: int) -> float:
+        """How much of the run lies behind, 0 to 1: by the clock where it was given seconds, by steps otherwise."""
+        return min(1.0, (time.monotonic() - self.began) / self.for_s if self.for_s else step / max(1, steps))
 
     def spent_s(self) -> float:
         now = time.process_time()
@@ -134,8 +145,8 @@ class Average:
     @torch.no_grad()
     def update(self, module: torch.nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        for key, value in module.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.values[key].lerp_(value, 1 - decay)
-            else:
-                self.values[key].copy_(value)
+        new = module.state_dict()
+        smooth = [k for k, v in new.items() if v.dtype.is_floating_point]
+        torch._foreach_lerp_([self.values[k] for k in smooth], [new[k] for k in smooth], 1 - decay)
+        for key in new.keys() - set(smooth):
+            self.values[key].copy_(new[key])

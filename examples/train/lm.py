@@ -5,7 +5,7 @@ dropped captions; C. Raffel et al., "T5" (2020) for the text encoder; J. Ho, T. 
 (2022). Ours: the text encoder first learns to read attributes out of captions (cheap, no sound), then both train together.
 
     python lm.py text   --tokenizer T/tokenizer.json --run DIR                                # minutes
-    python lm.py tokens --bank BANK.npz --codec CODEC_RUN --out TOKENS --songs 20000          # 16 s each, in shards
+    python lm.py tokens --pieces PIECES --codec CODEC_RUN --out TOKENS --shards 400 --remove   # as pieces.py renders them
     python lm.py train  --tokens TOKENS --text TEXT_RUN --tokenizer T/tokenizer.json --run DIR --steps 20000
     python lm.py sample --run DIR --codec CODEC_RUN --tokenizer … --prompt "…" --out a.wav --seconds 10 --seed 1
 """
@@ -15,17 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import asdict
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from captions import caption
-from codec import BOOKS, HOP, RATE_HZ, SIZE, config as codec_config, load as load_codec
-from common import Average, Run, mean_over_workers, spread
-from music import STYLES, TONES, Attributes, Bank, draw, render
+from codec import BOOKS, RATE_HZ, SIZE, config as codec_config, load as load_codec
+from common import DEVICE, Average, Run, half, mean_over_workers, spread
+from music import STYLES, TONES, Attributes, draw
 from muon import Muon
+from pieces import TEXT_TOKENS
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import MusicgenConfig, MusicgenForConditionalGeneration, T5Config, T5EncoderModel
@@ -33,7 +34,6 @@ from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderC
 
 PAD = SIZE  # the code that stands for "not yet" and "no more", and starts a piece
 FRAMES = 258  # 10 s and the delay of the last codebook
-SONG_S = 10.4
 BOOK_WEIGHTS = torch.tensor([2.0, 1.6, 1.2, 1.0, 0.8, 0.6, 0.5, 0.3]) / 8.0
 ATTRIBUTES = {"bpm": 126, "root": 12, "mode": 2, "style": len(STYLES), "tone": 3, "drums": 2}
 
@@ -56,7 +56,7 @@ def model_config(vocabulary: int) -> MusicgenConfig:
     return MusicgenConfig(text_encoder=text_config(vocabulary).to_dict(), audio_encoder=codec_config().to_dict(), decoder=decoder.to_dict())
 
 
-def encode_texts(tokenizer: Tokenizer, texts: list[str], limit: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+def encode_texts(tokenizer: Tokenizer, texts: list[str], limit: int = TEXT_TOKENS) -> tuple[torch.Tensor, torch.Tensor]:
     ids = [tokenizer.encode(t).ids[:limit] for t in texts]
     width = max(map(len, ids))
     tokens, mask = torch.zeros(len(ids), width, dtype=torch.long), torch.zeros(len(ids), width, dtype=torch.long)
@@ -98,7 +98,7 @@ def reading_loss(out: dict[str, torch.Tensor], want: dict[str, torch.Tensor]) ->
     """Cross entropy; tempo against a bell two per cent wide, so that neighbours count as near. What a caption leaves out
     costs everyone the same and teaches the prior."""
     losses = {k: F.cross_entropy(out[k], want[k]) for k in out if k != "bpm"}
-    bpm = torch.arange(55, 181, dtype=torch.float32)
+    bpm = torch.arange(55, 181, dtype=torch.float32, device=want["bpm"].device)
     bell = (-0.5 * ((bpm / (want["bpm"] + 55.0)[:, None] - 1) / 0.02).square()).exp()
     losses["bpm"] = -(bell / bell.sum(1, keepdim=True) * out["bpm"].log_softmax(1)).sum(1).mean()
     return losses
@@ -161,87 +161,90 @@ def train_text(args) -> None:
 # ---------------------------------------------------------------- tokens
 
 
+@torch.no_grad()
 def make_tokens(args) -> None:
-    """Shards of 240 pieces: codes (pieces, books, frames), the attributes, and where in the piece each begins, in frames.
-    Shards that are there are kept, so it can be stopped; several processes share the work as --part 0/2 and --part 1/2."""
-    out = Path(args.out)
+    """Encodes the shards of pieces.py as they appear: codes (pieces, books, frames) take the place of the sound. Shards that are there
+    are kept, so it can be stopped; several processes share the work as --part 0/2 and --part 1/2."""
+    pieces, out = Path(args.pieces), Path(args.out)
     part, parts = map(int, args.part.split("/"))
     run = Run(out)
     codec, _ = load_codec(args.codec)
-    bank = Bank(args.bank)
-    for shard in range(part, args.songs // 240, parts):
-        path = out / f"{shard:04d}.npz"
-        if path.exists():
-            continue
-        codes, attributes, starts = [], [], []
-        for first in range(0, 240, 8):
-            run.pause()
+    codec.to(DEVICE)
+    waiting = {shard for shard in range(part, args.shards, parts) if not (out / f"{shard:05d}.npz").exists()}
+    while waiting and not run.stopping:
+        run.pause()
+        here = [shard for shard in sorted(waiting) if (pieces / f"{shard:05d}.npz").exists()]
+        for shard in here:
+            source, path = pieces / f"{shard:05d}.npz", out / f"{shard:05d}.npz"
+            data = np.load(source)
+            codes = []
+            for sound in torch.from_numpy(data["audio"]).split(60 if DEVICE.type == "cuda" else 6):
+                with half():
+                    z = codec.encoder(sound.to(DEVICE)[:, None].float() / 32768)
+                codes.append(codec.books.encode(z.float()).to(torch.int16).cpu())
+            with open(out / f"part{part}", "wb") as file:
+                np.savez(file, codes=torch.cat(codes).numpy(), **{k: data[k] for k in ("texts", "starts", "attributes")})
+            os.replace(out / f"part{part}", path)
+            waiting.remove(shard)
+            if args.remove:
+                source.with_suffix(".used").touch()
+                source.unlink()
             if run.stopping:
                 return
-            sounds = []
-            for seed in range(first, first + 8):
-                seed += 40_000_000 + shard * 240
-                a, bar = draw(seed), 0.0
-                rng = np.random.default_rng((seed, 8))
-                if rng.random() < 0.2:
-                    bar = float(rng.uniform(1, 12))
-                sounds.append(render(a, bank, SONG_S, bar))
-                attributes.append(asdict(a))
-                starts.append(round(bar * 240 / a.bpm * RATE_HZ / HOP))
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                z = codec.encoder(torch.from_numpy(np.stack(sounds))[:, None])
-            codes.append(codec.books.encode(z.float()).numpy().astype(np.uint16))
-        part_path = out / f"part{part}.npz"
-        np.savez(part_path, codes=np.concatenate(codes), starts=np.array(starts), attributes=json.dumps(attributes))
-        os.replace(part_path, path)
-        run.log(shard=shard)
-
-
-def delayed(codes: np.ndarray) -> np.ndarray:
-    """Codebook k moves k + 1 columns to the right; column 0 is all PAD. The input is [:, :-1], the target [:, 1:]."""
-    books, frames = codes.shape
-    out = np.full((books, frames + books), PAD, np.int64)
-    for k in range(books):
-        out[k, 1 + k : 1 + k + frames] = codes[k]
-    return out
+        if here:
+            run.log(shard=here[-1], left=len(waiting))
+        else:
+            time.sleep(0.5)
 
 
 class Songs:
-    """Pieces of the token pool with fresh captions. New shards are picked up while they are being made."""
+    """The token pool, on the device. New shards are picked up while they are being made; shard 0 is kept for validation."""
 
-    def __init__(self, folder: str, seed: int):
+    def __init__(self, folder: str, seed: int, first: int = 1, last: int = 10**6):
         self.folder, self.rng = Path(folder), np.random.default_rng(seed)
-        self.codes: list[np.ndarray] = []
-        self.attributes: list[Attributes] = []
-        self.starts: list[int] = []
-        self.seen: set[str] = set()
-        self.refresh()
+        self.range, self.seen = range(first, last), set()
+        self.codes = torch.zeros(0, BOOKS, 0, dtype=torch.int16, device=DEVICE)
+        self.texts = torch.zeros(0, 0, TEXT_TOKENS, dtype=torch.int16, device=DEVICE)
+        self.starts = torch.zeros(0, dtype=torch.long, device=DEVICE)
+        self.lengths = np.zeros((0, 0), int)
+        self.targets = {k: torch.zeros(0, dtype=torch.long, device=DEVICE) for k in ATTRIBUTES}
+        while not len(self):
+            self.refresh()
+            time.sleep(0 if len(self) else 0.5)
+
+    def __len__(self) -> int:
+        return len(self.codes)
 
     def refresh(self) -> None:
-        for path in sorted(self.folder.glob("[0-9]*.npz")):
-            if path.name not in self.seen:
-                data = np.load(path)
-                self.codes += list(data["codes"])
-                self.starts += data["starts"].tolist()
-                self.attributes += [Attributes(**a) for a in json.loads(str(data["attributes"]))]
-                self.seen.add(path.name)
+        fresh = [p for p in sorted(self.folder.glob("[0-9]*.npz")) if p.name not in self.seen and int(p.stem) in self.range]
+        if not fresh:
+            return
+        data = [np.load(p) for p in fresh]
+        join = lambda old, key, kind: torch.cat([*([old] if len(old) else []), torch.from_numpy(np.concatenate([d[key] for d in data]).astype(kind)).to(DEVICE)])  # noqa: E731
+        new = [Attributes(**a) for d in data for a in json.loads(str(d["attributes"]))]
+        lengths = np.concatenate([(d["texts"] != 0).sum(2) for d in data])
+        self.lengths = np.concatenate([self.lengths, lengths]) if len(self.lengths) else lengths
+        self.targets = {k: torch.cat([self.targets[k], v.to(DEVICE)]) for k, v in targets(new).items()}
+        self.texts, self.starts = join(self.texts, "texts", np.int16), join(self.starts, "starts", np.int64)
+        self.codes = join(self.codes, "codes", np.int16)
+        self.seen |= {p.name for p in fresh}
 
     def batch(self, count: int, frames: int):
-        """Inputs and targets (count, books, frames), captions, attributes."""
-        inputs, wanted, texts, attributes = [], [], [], []
-        for _ in range(count):
-            index = int(self.rng.integers(len(self.codes)))
-            song, a, start = delayed(self.codes[index]), self.attributes[index], self.starts[index]
-            inputs.append(song[:, :frames])
-            target = song[:, 1 : frames + 1].copy()
-            if start:  # as a new window goes on from the last two fifths of the one before: those are given
-                target[:, : 2 * frames // 5] = PAD
-            wanted.append(target)
-            texts.append(caption(a, self.rng))
-            attributes.append(a)
-        width = max(x.shape[1] for x in wanted)
-        pad = lambda rows: torch.from_numpy(np.stack([np.pad(r, ((0, 0), (0, width - r.shape[1])), constant_values=PAD) for r in rows]))  # noqa: E731
-        return pad([x[:, : w.shape[1]] for x, w in zip(inputs, wanted, strict=True)]), pad(wanted), texts, attributes
+        """Inputs and targets (count, books, frames), captions as tokens and mask, attributes. Codebook k moves k + 1 columns to the right
+        (the delay pattern; column 0 is all PAD): the input is all but the last column, the target all but the first."""
+        rows, words = self.rng.integers(len(self), size=count), self.rng.integers(self.texts.shape[1], size=count)
+        width = max(1, int(self.lengths[rows, words].max()))
+        rows, words = (torch.from_numpy(i).to(DEVICE, non_blocking=True) for i in (rows, words))
+        codes = self.codes[rows].long()
+        song = torch.full((count, BOOKS, codes.shape[2] + BOOKS), PAD, device=DEVICE)
+        for k in range(BOOKS):
+            song[:, k, 1 + k : 1 + k + codes.shape[2]] = codes[:, k]
+        inputs, wanted = song[:, :, :frames], song[:, :, 1 : frames + 1].clone()
+        # as a new window goes on from the last two fifths of the one before: those are given
+        given = (self.starts[rows] > 0)[:, None] & (torch.arange(wanted.shape[2], device=DEVICE) < 2 * frames // 5)
+        wanted = wanted.masked_fill(given[:, None], PAD)
+        tokens = self.texts[rows, words, :width].long()
+        return inputs[:, :, : wanted.shape[2]], wanted, tokens, (tokens != 0).long(), {k: v[rows] for k, v in self.targets.items()}
 
 
 # ---------------------------------------------------------------- training
@@ -260,7 +263,7 @@ def text_states(model, tokens, mask):
 
 
 def train(args, rank: int) -> None:
-    run = Run(args.run, rank=rank)
+    run = Run(args.run, save_every_s=args.save_s, rank=rank, for_s=args.for_s)
     torch.manual_seed(1)
     tokenizer = Tokenizer.from_file(args.tokenizer)
     model, readers = MusicgenForConditionalGeneration(model_config(tokenizer.get_vocab_size())), Readers()
@@ -277,7 +280,7 @@ def train(args, rank: int) -> None:
     if args.begin:
         before = MusicgenForConditionalGeneration.from_pretrained(args.begin).state_dict()
         model.load_state_dict({k: v for k, v in before.items() if not k.startswith("audio_encoder")})
-    both = nn.ModuleList([model, readers])
+    both = nn.ModuleList([model, readers]).to(DEVICE)
     inner = [p for n, p in model.decoder.model.decoder.layers.named_parameters() if p.ndim == 2]
     slow = [*model.text_encoder.parameters(), *readers.parameters()]
     fast = [p for p in model.parameters() if not any(p is q for q in (*slow, *inner))]
@@ -288,7 +291,7 @@ def train(args, rank: int) -> None:
     groups = [g for o in optimisers for g in o.param_groups]
     for group in groups:
         group["peak"] = group["lr"]
-    average = Average(both, 0.995)
+    average = Average(both, args.average)
     step = 0
     if state := run.load():
         both.load_state_dict(state["both"])
@@ -296,39 +299,40 @@ def train(args, rank: int) -> None:
             optimiser.load_state_dict(values)
         groups = [g for o in optimisers for g in o.param_groups]
         average.values, step = state["average"], state["step"]
-    songs = Songs(args.tokens, step + 5 + 100_003 * rank)
+    songs, unknown = Songs(args.tokens, step + 5 + 100_003 * rank), Songs(args.tokens, 0, 0, 1)
     torch.manual_seed(step + 3 + 100_003 * rank)
     both.train()
-    sums, seen = np.zeros(BOOKS + 1), 0
+    sums, seen, looked = torch.zeros(BOOKS + 1, device=DEVICE), 0, time.monotonic()
 
     def snapshot():
         return {"both": both.state_dict(), "optimisers": [o.state_dict() for o in optimisers], "average": average.values, "step": step}
 
-    while step < args.steps:
+    def losses_of(inputs, wanted, states, mask):
+        logits = logits_of(model, inputs, states, mask)
+        return [F.cross_entropy(logits[:, k].float().reshape(-1, SIZE), wanted[:, k].reshape(-1), ignore_index=PAD) for k in range(BOOKS)]
+
+    while (done := run.done(step, args.steps)) < 1:
         run.pause()
         run.agree()
         if run.due():
             run.save(snapshot())
-            songs.refresh()
             if run.stopping:
                 return
-        done = step / args.steps
+        if time.monotonic() - looked > 20:
+            songs.refresh()
+            looked = time.monotonic()
         for group in groups:  # full speed, then straight down
             group["lr"] = group["peak"] * min(1, (step + 1) / 60) * min(1, 0.02 + 0.98 * (1 - done) / 0.65)
         frames = args.frames if done < args.short else FRAMES  # short windows first: the beginning of a piece says most
         count = max(1, args.batch * 128 // frames)
-        inputs, wanted, texts, attributes = songs.batch(count, frames)
-        tokens, mask = encode_texts(tokenizer, texts)
-        kept = (torch.rand(count) > 0.15).float()
-        with torch.autocast("cpu", torch.bfloat16):
+        inputs, wanted, tokens, mask, attributes = songs.batch(count, frames)
+        kept = (torch.rand(count, device=DEVICE) > 0.15).float()
+        with half():
             raw = model.text_encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
             states = model.enc_to_dec_proj(raw) * mask[..., None] * kept[:, None, None]
-            logits = logits_of(model, inputs, states, mask)
-        losses = [
-            F.cross_entropy(logits[:, k].float().reshape(-1, SIZE), wanted[:, k].reshape(-1), ignore_index=PAD) for k in range(BOOKS)
-        ]
-        reading = sum(reading_loss(readers(raw.float(), mask), targets(attributes)).values())
-        loss = sum(w * v for w, v in zip(BOOK_WEIGHTS, losses, strict=True)) + 0.02 * reading
+            losses = losses_of(inputs, wanted, states, mask)
+        reading = sum(reading_loss(readers(raw.float(), mask), attributes).values())
+        loss = sum(w * v for w, v in zip(BOOK_WEIGHTS.tolist(), losses, strict=True)) + 0.02 * reading
         for optimiser in optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -338,12 +342,17 @@ def train(args, rank: int) -> None:
             optimiser.step()
         step += 1
         average.update(both, step)
-        sums += [*(v.item() for v in losses), reading.item()]
+        sums += torch.stack([*losses, reading]).detach()
         seen += 1
-        if step % 50 == 0:
-            mean = sums / seen
-            run.log(step=step, songs=len(songs.codes), mean=float(mean[:BOOKS].mean()), books=str(mean[:BOOKS].round(2).tolist()), reading=float(mean[-1]))
-            sums, seen = np.zeros(BOOKS + 1), 0
+        if step % args.log == 0:
+            mean = (sums / seen).tolist()
+            with torch.no_grad(), half():
+                inputs, wanted, tokens, mask, _ = unknown.batch(len(unknown), FRAMES)
+                new = losses_of(inputs, wanted, text_states(model, tokens, mask), mask)
+            round_all = lambda values: str([round(float(v), 2) for v in values])  # noqa: E731
+            run.log(step=step, done=done, songs=len(songs), mean=float(np.mean(mean[:BOOKS])), books=round_all(mean[:BOOKS]), unknown=round_all(new), reading=mean[-1])
+            sums.zero_()
+            seen = 0
     run.save(snapshot())
 
 
@@ -354,6 +363,7 @@ def assemble(run: str, codec_run: str, tokenizer: Tokenizer) -> MusicgenForCondi
     """The averaged weights and the codec as one transformers model."""
     model = MusicgenForConditionalGeneration(model_config(tokenizer.get_vocab_size()))
     values = torch.load(Path(run) / "state.pt", weights_only=False)["average"]
+    values = {k: v.cpu().float() if v.dtype.is_floating_point else v.cpu() for k, v in values.items()}
     own = {k[2:]: v for k, v in values.items() if k.startswith("0.") and "embed_positions" not in k}
     missing, unexpected = model.load_state_dict(own, strict=False)
     assert not unexpected and all(m.startswith("audio_encoder") or "embed_positions" in m for m in missing), (missing, unexpected)
@@ -393,11 +403,16 @@ def sample(args) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=("text", "tokens", "train", "sample"))
-    for name in ("tokenizer", "run", "bank", "codec", "out", "tokens", "text", "prompt"):
+    for name in ("tokenizer", "run", "pieces", "codec", "out", "tokens", "text", "prompt"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--songs", type=int, default=20_000)
+    parser.add_argument("--shards", type=int, default=400, help="tokens: of 60 pieces")
+    parser.add_argument("--remove", action="store_true", help="tokens: take the encoded pieces away")
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--for-s", type=float, default=0.0, help="train: so many seconds instead of --steps")
+    parser.add_argument("--batch", type=int, default=16, help="train: windows of 128 frames a step (half as many of 258)")
+    parser.add_argument("--average", type=float, default=0.995, help="train: decay of the averaged weights, which are what is used")
+    parser.add_argument("--save-s", type=float, default=180.0)
+    parser.add_argument("--log", type=int, default=50)
     parser.add_argument("--workers", type=int, default=1, help="train: processes, one core each")
     parser.add_argument("--begin", help="train: an exported folder to learn on from (asset.py unpack), instead of --text")
     parser.add_argument("--part", default="0/1", help="tokens: this process's share")
