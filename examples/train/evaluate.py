@@ -28,6 +28,8 @@ from captions import caption
 from codec import mel_filters
 from music import RATE_HZ, STYLES, Attributes, Bank, draw, render
 from scipy.io import wavfile
+from scipy.ndimage import uniform_filter
+from scipy.signal import istft, stft
 from torch import nn
 
 NAMES = list(STYLES)
@@ -48,6 +50,19 @@ def pictures(audio: np.ndarray) -> torch.Tensor:
     mel = magnitude @ mel_filters(64, 1024).numpy().T
     picture = np.log(mel + 1e-5)
     return torch.tensor((picture - picture.mean()) / (picture.std() + 1e-3), dtype=torch.float32).T
+
+
+def worn(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As a codec of few bits leaves it: above some frequency the magnitudes are smeared and the phases lost, noise fills the valleys."""
+    window, hop = 640, 320
+    _, _, z = stft(audio, RATE_HZ, nperseg=window, noverlap=window - hop)
+    size = np.abs(z)
+    smeared = np.sqrt(np.maximum(uniform_filter(size**2, (int(rng.integers(3, 13)), int(rng.integers(1, 4)))), 0))
+    noise = smeared * np.abs(rng.standard_normal(z.shape)) * np.exp(2j * np.pi * rng.random(z.shape))
+    ramp = 1 / (1 + np.exp(-(np.arange(z.shape[0]) * RATE_HZ / window - rng.uniform(300, 4000)) / 300))[:, None]
+    floor = 10 ** (rng.uniform(-3.5, -2)) * size.max() * rng.standard_normal(z.shape)
+    _, out = istft(z * (1 - ramp) + rng.uniform(0.3, 1) * noise * ramp + floor * rng.random(), RATE_HZ, nperseg=window, noverlap=window - hop)
+    return out[: len(audio)].astype(np.float32)
 
 
 class StyleNet(nn.Module):
@@ -74,7 +89,10 @@ def train_classifier(args) -> None:
         xs, ys = [], []
         for _ in range(count):
             a = draw(seed, split, style=NAMES[seed % len(NAMES)])
-            xs.append(pictures(render(a, bank, 5.1, float(seed % 7)))[:, :cut])
+            sound, rng = render(a, bank, 5.1, float(seed % 7)), np.random.default_rng((seed, 11))
+            if split == "train" and rng.random() < 0.6:  # so that the style is judged, not how well it was kept
+                sound = worn(sound, rng)
+            xs.append(pictures(sound)[:, :cut])
             ys.append(NAMES.index(a.style))
             seed += 1
         return torch.stack(xs), torch.tensor(ys)
