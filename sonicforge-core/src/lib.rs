@@ -19,6 +19,8 @@ pub mod generate;
 pub mod io;
 #[cfg(feature = "master")]
 pub mod master;
+#[cfg(feature = "optimize")]
+pub mod optimize;
 #[cfg(feature = "plot")]
 pub mod plot;
 

@@ -1,0 +1,24 @@
+//! Prompts that learn.
+pub mod best;
+mod counts;
+mod drift;
+mod laplace;
+mod linalg;
+mod linear;
+mod metric;
+mod model;
+mod optimizer;
+mod policy;
+pub mod posterior;
+mod proposer;
+mod reward;
+mod sampling;
+mod shared;
+mod space;
+mod special;
+pub mod store;
+mod token;
+mod variant;
+mod view;
+pub use optimizer::{PromptOptimizer, Options};
+pub use sampling::ThompsonSampler;
