@@ -7,21 +7,21 @@
 mod contract;
 mod memory;
 mod open;
-#[cfg(any())]
+#[cfg(feature = "redis")]
 mod redis;
-#[cfg(any())]
+#[cfg(feature = "sqlite")]
 mod spool;
-#[cfg(any())]
+#[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use contract::store_contract;
 pub use memory::MemoryStore;
 pub use open::{Durability, open_store};
-#[cfg(any())]
+#[cfg(feature = "redis")]
 pub use redis::{RedisOptions, RedisStore};
-#[cfg(any())]
+#[cfg(feature = "sqlite")]
 pub use spool::SpooledStore;
-#[cfg(any())]
+#[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
 use crate::error::Result;
