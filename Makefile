@@ -8,7 +8,7 @@
 
 # One target triple and one profile for cargo, maturin and napi: the core is compiled once for all of them.
 export CARGO_BUILD_TARGET ?= $(shell rustc --print host-tuple)
-FEATURES := sonicforge-core/plot,sonicforge-core/opus,sonicforge-core/default-model
+FEATURES := sonicforge-core/plot,sonicforge-core/opus,sonicforge-core/default-model,sonicforge-core/sqlite,sonicforge-core/redis
 CORE := -p sonicforge-core --profile ci --features $(FEATURES)
 
 # Not `npm ci`: it wants the lock file to name the native packages of every other system too, and npm leaves those out.

@@ -82,6 +82,11 @@ impl Fit {
         Some(Self { seen: (count.n, count.sum), factor, coefficients, exploration: params.exploration })
     }
 
+    /// How many features it knows.
+    pub fn features(&self) -> usize {
+        self.coefficients.len()
+    }
+
     /// The reward at a context.
     pub fn at(&self, context: &[f64]) -> Posterior {
         let mut half = context.to_vec();

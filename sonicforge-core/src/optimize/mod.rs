@@ -48,7 +48,7 @@ pub use optimizer::{
 pub use policy::{Mode, Policy, PolicyParams};
 pub use posterior::Posterior;
 pub use proposer::Effects;
-pub use report::{Interval, MetricReport, Moment, Report, StopRule, VariantReport};
+pub use report::{Interval, MetricReport, Moment, PromptReport, StopRule, VariantReport};
 pub use reward::{Applied, DecisionId, Propensity, Reward};
 pub use sampling::ThompsonSampler;
 pub use space::{Slot, Space};

@@ -17,7 +17,7 @@ use super::linear::{self, Fit, LinearParams};
 use super::metric::{Metric, MetricKind, ONE};
 use super::model::utility;
 use super::policy::{PolicyParams, inclusion};
-use super::proposer;
+use super::proposer::{self, Effects};
 use super::reward::{Applied, DecisionId, Propensity, Reward};
 use super::space::Space;
 use super::store::{MemoryStore, Store};
@@ -422,7 +422,7 @@ impl PromptOptimizer {
                 }
                 let key = (id, metric.name.clone());
                 let held = state.fits.get(&key);
-                let held = held.filter(|(c, fit)| c == concept && fit.seen == (sum.n, sum.sum)).map(|(_, fit)| fit.clone());
+                let held = held.filter(|(c, fit)| c == concept && fit.seen == (sum.n, sum.sum) && fit.features() == features.len()).map(|(_, fit)| fit.clone());
                 let fit = match held {
                     Some(fit) => fit,
                     None => {
@@ -781,13 +781,9 @@ impl PromptOptimizer {
     /// As [`PromptOptimizer::start`].
     pub fn propose(&self, concept: &str, count: usize) -> Result<Vec<Variant>> {
         let space = self.needs_space()?;
-        check_name("concept", concept)?;
+        let effects = self.effects(concept)?;
         let decision = fresh()?;
-        let mut state = self.lock()?;
-        self.fetch_variants(&mut state)?;
-        self.fetch_counts(&mut state)?;
-        let metric = self.options.metrics.iter().find(|m| m.weight != 0.0).unwrap_or(&self.options.metrics[0]);
-        let effects = proposer::Effects::fit(space, concept, metric, &state.variants, &state.counters)?;
+        let state = self.lock()?;
         let taken: Vec<Vec<u16>> = state
             .variants
             .get(concept)
@@ -799,6 +795,20 @@ impl PromptOptimizer {
         let mut rng = self.rng(decision);
         let chosen = effects.propose(space, count, &taken, &mut rng);
         chosen.iter().map(|indices| space.variant(concept, space.assignment(indices))).collect()
+    }
+
+    /// What is believed of the slots' effects, from this concept and, half as firmly, from the others.
+    ///
+    /// # Errors
+    /// As [`PromptOptimizer::start`].
+    pub fn effects(&self, concept: &str) -> Result<Effects> {
+        let space = self.needs_space()?;
+        check_name("concept", concept)?;
+        let mut state = self.lock()?;
+        self.fetch_variants(&mut state)?;
+        self.fetch_counts(&mut state)?;
+        let metric = self.options.metrics.iter().find(|m| m.weight != 0.0).unwrap_or(&self.options.metrics[0]);
+        Effects::fit(space, concept, metric, &state.variants, &state.counters)
     }
 
     /// Retires the hopeless (P(best) below `below` after at least `at_least` rewards; never the control, never the last) and adds a new

@@ -57,6 +57,23 @@ impl PolicyParams {
         Ok(())
     }
 
+    /// The policy from probabilities of being the best, which sum to 1.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an empty vector, one that does not sum to 1, and parameters out of range.
+    pub fn policy(&self, best: &[f64], control: Option<usize>) -> Result<Policy> {
+        self.validate()?;
+        let sum: f64 = best.iter().sum();
+        if best.is_empty() || (sum - 1.0).abs() > 1e-6 || best.iter().any(|p| p.is_nan() || *p < 0.0) {
+            let n = best.len();
+            return Err(Error::invalid(format!("{n} probabilities that sum to {sum}; expected some that sum to 1")));
+        }
+        if control.is_some_and(|c| c >= best.len()) {
+            return Err(Error::invalid(format!("control is {control:?}; expected less than {}", best.len())));
+        }
+        Ok(self.shape(best, control))
+    }
+
     /// The policy from P(best) over the offered variants, of which one may be the control.
     pub(super) fn shape(&self, best: &[f64], control: Option<usize>) -> Policy {
         let k = best.len();

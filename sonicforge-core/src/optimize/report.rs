@@ -93,7 +93,7 @@ pub struct Moment {
 
 /// What is known of a concept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct PromptReport {
     /// Version of the JSON form.
     pub schema: u32,
     /// The concept.
@@ -125,7 +125,7 @@ impl PromptOptimizer {
     ///
     /// # Errors
     /// As [`PromptOptimizer::suggest`].
-    pub fn report(&self, concept: &str) -> Result<Report> {
+    pub fn report(&self, concept: &str) -> Result<PromptReport> {
         self.report_with(concept, &StopRule::default())
     }
 
@@ -133,7 +133,7 @@ impl PromptOptimizer {
     ///
     /// # Errors
     /// As [`PromptOptimizer::suggest`]; [`Error::InvalidArgument`] for a rule out of range.
-    pub fn report_with(&self, concept: &str, rule: &StopRule) -> Result<Report> {
+    pub fn report_with(&self, concept: &str, rule: &StopRule) -> Result<PromptReport> {
         in_range("p_best", rule.p_best, 0.5, 1.0)?;
         in_range("expected_loss", rule.expected_loss, 0.0, 1e9)?;
         self.refresh()?;
@@ -172,7 +172,7 @@ impl PromptOptimizer {
         variants.sort_by(|a, b| b.p_best.total_cmp(&a.p_best).then(a.variant.id.cmp(&b.variant.id)));
         let rewards: f64 = view.stats.iter().map(|s| s[0].n).sum();
         let (finished, verdict) = decide(&variants[0], rewards, rule);
-        Ok(Report {
+        Ok(PromptReport {
             schema: SCHEMA,
             concept: concept.into(),
             leader: variants[0].variant.id,
@@ -253,7 +253,7 @@ fn density(mixture: &Mixture, axis: [f64; 2]) -> Vec<f64> {
     mass.windows(2).map(|w| ((w[1] - w[0]) / step).max(0.0)).collect()
 }
 
-impl Report {
+impl PromptReport {
     /// As JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()

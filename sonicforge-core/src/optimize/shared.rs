@@ -34,15 +34,15 @@ struct Kernel {
 
 /// Variances of logits; a spread of 1 is one between 27 % and 73 %.
 const KERNELS: [Kernel; 5] = [
-    Kernel { base: 1.0, slots: 2.0, level: 0.03, concept_slots: 0.0, residual: 0.01 },
-    Kernel { base: 1.0, slots: 0.6, level: 0.1, concept_slots: 0.0, residual: 0.02 },
-    Kernel { base: 1.0, slots: 1.0, level: 0.2, concept_slots: 0.4, residual: 0.1 },
-    Kernel { base: 0.7, slots: 0.2, level: 0.5, concept_slots: 0.1, residual: 0.5 },
+    Kernel { base: 1.0, slots: 1.0, level: 0.1, concept_slots: 0.0, residual: 0.02 },
+    Kernel { base: 1.0, slots: 0.4, level: 0.1, concept_slots: 0.0, residual: 0.03 },
+    Kernel { base: 1.0, slots: 0.4, level: 0.1, concept_slots: 0.25, residual: 0.1 },
+    Kernel { base: 1.0, slots: 0.15, level: 0.2, concept_slots: 0.1, residual: 0.3 },
     // Nothing is shared; stands in for Beta where there are duels, which Beta does not know.
     Kernel { base: 0.0, slots: 0.0, level: 0.0, concept_slots: 0.0, residual: 3.0 },
 ];
 /// Prior probability of each kernel; the last is that nothing is shared.
-const PRIOR: [f64; 5] = [0.2, 0.2, 0.2, 0.1, 0.3];
+const PRIOR: [f64; 5] = [0.25, 0.25, 0.2, 0.1, 0.2];
 /// A kernel below this share is left out.
 const NEGLIGIBLE: f64 = 0.002;
 

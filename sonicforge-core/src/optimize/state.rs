@@ -45,7 +45,7 @@ impl PromptOptimizer {
     ///
     /// # Errors
     /// [`Error::Store`] from the store.
-    pub fn export(&self) -> Result<String> {
+    pub fn export_state(&self) -> Result<String> {
         let mut state = State { schema: SCHEMA, variants: self.store.variants()?, rewards: Vec::new() };
         self.store.ledger(&mut |row| {
             state.rewards.push(row);
@@ -59,7 +59,7 @@ impl PromptOptimizer {
     /// # Errors
     /// [`Error::Format`] for a text that is damaged, of a newer version, or tells another story of a decision that is known: then nothing
     /// is taken. [`Error::Store`] from the store: import it again.
-    pub fn import(&self, text: &str) -> Result<Imported> {
+    pub fn import_state(&self, text: &str) -> Result<Imported> {
         let damaged = |e: serde_json::Error| Error::Format(format!("this is no exported state: {e}"));
         #[derive(Deserialize)]
         struct Version {
