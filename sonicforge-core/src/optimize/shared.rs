@@ -1,7 +1,7 @@
 //! What variants and concepts have in common: a Gaussian process over logits, its kernel chosen by evidence.
 //!
 //! k(v, v′) = base + slots·x·x′ + [same concept] (level + concept_slots·x·x′ + residual·[same variant]), where x·x′ is the share of
-//! slots with equal values. Five beliefs compete, from "slots explain everything" to "nothing is shared" (exact Beta posteriors);
+//! slots with equal values. Six beliefs compete, from "slots explain everything" to "nothing is shared" (exact Beta posteriors);
 //! each counts by its evidence over all arms, so what slots do not explain is soon not asked of them. Hierarchical Thompson
 //! sampling: Hong et al., 2022; slots as metadata: Wan et al., 2021.
 
@@ -33,16 +33,18 @@ struct Kernel {
 }
 
 /// Variances of logits; a spread of 1 is one between 27 % and 73 %.
-const KERNELS: [Kernel; 5] = [
+const KERNELS: [Kernel; 6] = [
     Kernel { base: 1.0, slots: 1.0, level: 0.1, concept_slots: 0.0, residual: 0.02 },
     Kernel { base: 1.0, slots: 0.4, level: 0.1, concept_slots: 0.0, residual: 0.03 },
     Kernel { base: 1.0, slots: 0.4, level: 0.1, concept_slots: 0.25, residual: 0.1 },
-    Kernel { base: 1.0, slots: 0.15, level: 0.2, concept_slots: 0.1, residual: 0.3 },
+    Kernel { base: 1.0, slots: 0.2, level: 0.1, concept_slots: 0.1, residual: 0.3 },
+    // Slots mean nothing; what is shared is how good and how different variants are.
+    Kernel { base: 1.0, slots: 0.0, level: 0.1, concept_slots: 0.0, residual: 0.6 },
     // Nothing is shared; stands in for Beta where there are duels, which Beta does not know.
     Kernel { base: 0.0, slots: 0.0, level: 0.0, concept_slots: 0.0, residual: 3.0 },
 ];
-/// Prior probability of each kernel; the last is that nothing is shared.
-const PRIOR: [f64; 5] = [0.25, 0.25, 0.2, 0.1, 0.2];
+/// Prior probability of each kernel.
+const PRIOR: [f64; 6] = [0.25, 0.2, 0.2, 0.1, 0.15, 0.1];
 /// A kernel below this share is left out.
 const NEGLIGIBLE: f64 = 0.002;
 
