@@ -88,7 +88,11 @@ fn open(address: &str, spool: &str, hold: Duration) -> Box<dyn Store> {
             Err(_) => std::thread::sleep(Duration::from_millis(100)),
         }
     };
-    if spool.is_empty() { Box::new(redis) } else { Box::new(SpooledStore::new(redis, spool, hold).expect("the spool opens")) }
+    if spool.is_empty() {
+        Box::new(redis)
+    } else {
+        Box::new(SpooledStore::new(redis, spool, hold).expect("the spool opens"))
+    }
 }
 
 /// What a child runs: sends from an event on, and says how far it was acknowledged.
@@ -204,7 +208,8 @@ fn storm(address: &str, spools: &dyn Fn(u64) -> String, rewards: u64, kills: u64
         }
         if let Some(server) = server {
             for k in 0..kills {
-                while sent.load(Ordering::Relaxed) < (k + 1) * total / (kills + 1) && living.load(Ordering::Relaxed) > 0 {
+                while sent.load(Ordering::Relaxed) < (k + 1) * total / (kills + 1) && living.load(Ordering::Relaxed) > 0
+                {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 server.kill_and_restart();

@@ -14,9 +14,17 @@ use sonicforge_core::optimize::{
 fn reward(n: u64) -> Reward {
     let mut decision = [0; 12];
     decision[4..].copy_from_slice(&n.to_be_bytes());
-    let key = Key { concept: "c".into(), variant: VariantId(1 + n % 4), against: None, metric: "approval".into(), epoch: 0 };
+    let key =
+        Key { concept: "c".into(), variant: VariantId(1 + n % 4), against: None, metric: "approval".into(), epoch: 0 };
     let value = ((n & 1) << 20) as i64;
-    Reward { decision: DecisionId(decision), key, value, revision: 0, propensity: Propensity(0.25), context: Vec::new() }
+    Reward {
+        decision: DecisionId(decision),
+        key,
+        value,
+        revision: 0,
+        propensity: Propensity(0.25),
+        context: Vec::new(),
+    }
 }
 
 fn optimize(c: &mut Criterion) {

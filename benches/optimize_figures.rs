@@ -82,14 +82,22 @@ fn id(run: u64, round: u64) -> DecisionId {
 }
 
 /// One run through the whole optimizer: regret at each of `at` rounds.
-fn play(options: &Options, rates: &dyn Fn(u64, usize) -> f64, arms: usize, bucket: u64, at: &[u64], run: u64) -> Vec<f64> {
+fn play(
+    options: &Options,
+    rates: &dyn Fn(u64, usize) -> f64,
+    arms: usize,
+    bucket: u64,
+    at: &[u64],
+    run: u64,
+) -> Vec<f64> {
     let optimizer = plain(Options { seed: run, refresh_ms: u32::MAX, ..options.clone() });
     let variants = offer(&optimizer, "c", arms);
     let place: BTreeMap<_, _> = variants.iter().enumerate().map(|(i, v)| (v.id, i)).collect();
     let mut pulls = vec![0u64; arms];
     let (mut regret, mut out) = (0.0, Vec::new());
     for round in 0..at[at.len() - 1] {
-        let how = SuggestOptions { decision: Some(id(run, round)), epoch: Some((round / bucket) as u32), context: None };
+        let how =
+            SuggestOptions { decision: Some(id(run, round)), epoch: Some((round / bucket) as u32), context: None };
         let suggestion = optimizer.suggest_with("c", &how).expect("there are variants");
         let arm = place[&suggestion.variant];
         let top = (0..arms).map(|a| rates(round, a)).fold(0.0, f64::max);
@@ -130,7 +138,10 @@ fn show_regret(name: &str, runs: &[Vec<f64>], constant: f64) {
     let (mean, error) = mean_and_error(&last);
     let slopes: Vec<f64> = runs.iter().map(|r| (r[1] - r[0]) / 10f64.ln() / constant).collect();
     let (slope, slope_error) = mean_and_error(&slopes);
-    println!("{name:<44} {mean:7.1} ± {error:.1}   slope / Lai-Robbins {slope:.3} ± {slope_error:.3}   ({} runs)", runs.len());
+    println!(
+        "{name:<44} {mean:7.1} ± {error:.1}   slope / Lai-Robbins {slope:.3} ± {slope_error:.3}   ({} runs)",
+        runs.len()
+    );
 }
 
 fn regret(count: u64) {
@@ -186,7 +197,9 @@ fn sharing(count: u64) {
     println!("20 concepts x 4 variants of 5 slots, one after another, 150 rounds each; the last ten concepts;");
     println!("regret as a ratio to independent Beta Thompson sampling with the same coins, {count} runs");
     for world in &WORLDS {
-        let pairs = runs(count, |run| (concepts(world, ModelChoice::Auto, run), concepts(world, ModelChoice::Independent, run)));
+        let pairs = runs(count, |run| {
+            (concepts(world, ModelChoice::Auto, run), concepts(world, ModelChoice::Independent, run))
+        });
         print!("  {:<24}", world.name);
         for (i, rounds) in [10, 50, 150].iter().enumerate() {
             let (own, alone): (f64, f64) = pairs.iter().fold((0.0, 0.0), |s, p| (s.0 + p.0[i], s.1 + p.1[i]));
@@ -204,7 +217,10 @@ fn sharing(count: u64) {
 
 fn concepts(world: &World, model: ModelChoice, run: u64) -> [f64; 3] {
     let sizes = [7usize, 6, 7, 6, 6];
-    let slots = sizes.iter().enumerate().map(|(s, n)| (format!("slot{s}"), (0..*n).map(|v| format!("v{v}")).collect::<Vec<_>>()));
+    let slots = sizes
+        .iter()
+        .enumerate()
+        .map(|(s, n)| (format!("slot{s}"), (0..*n).map(|v| format!("v{v}")).collect::<Vec<_>>()));
     let space = Space::of(slots).expect("a space");
     let mut rng = ChaCha8Rng::seed_from_u64(run ^ 0x5eed);
     let mut normal = move || {
@@ -212,10 +228,18 @@ fn concepts(world: &World, model: ModelChoice, run: u64) -> [f64; 3] {
         (-2.0 * unit(rng.next_u64()).ln()).sqrt() * (2.0 * std::f64::consts::PI * unit(rng.next_u64())).cos()
     };
     // The sum over five slots has the world's spread.
-    let effects: Vec<Vec<f64>> = sizes.iter().map(|n| (0..*n).map(|_| world.slots / 5f64.sqrt() * normal()).collect()).collect();
+    let effects: Vec<Vec<f64>> =
+        sizes.iter().map(|n| (0..*n).map(|_| world.slots / 5f64.sqrt() * normal()).collect()).collect();
     let store = Arc::new(MemoryStore::new());
     let make = |refresh_rewards| {
-        let options = Options { model, drift: Drift::None, seed: run, refresh_rewards, refresh_ms: u32::MAX, ..Options::default() };
+        let options = Options {
+            model,
+            drift: Drift::None,
+            seed: run,
+            refresh_rewards,
+            refresh_ms: u32::MAX,
+            ..Options::default()
+        };
         PromptOptimizer::new(Some(space.clone()), Box::new(store.clone()), options).expect("options in range")
     };
     let mut out = [0.0; 3];
@@ -248,7 +272,8 @@ fn concepts(world: &World, model: ModelChoice, run: u64) -> [f64; 3] {
             if round == 10 {
                 later.refresh().expect("memory");
             }
-            let how = SuggestOptions { decision: Some(id(run, concept * 1_000 + round)), epoch: Some(0), context: None };
+            let how =
+                SuggestOptions { decision: Some(id(run, concept * 1_000 + round)), epoch: Some(0), context: None };
             let suggestion = optimizer.suggest_with(&name, &how).expect("variants");
             let pull = pulls.entry(suggestion.variant).or_default();
             let rate = rates[&suggestion.variant];
@@ -301,7 +326,9 @@ fn drift(count: u64) {
     let base = [0.6, 0.5, 0.45, 0.4];
     println!("K = 4, T = 10^4, buckets of 50 rounds, renewed every 10 rewards, {count} runs");
     for (name, every) in [("rotating every 2000", 2_000u64), ("standing still", u64::MAX)] {
-        for (mode, drift) in [("auto (default)", Drift::Auto), ("none", Drift::None), ("discount .95", Drift::Discount(0.95))] {
+        for (mode, drift) in
+            [("auto (default)", Drift::Auto), ("none", Drift::None), ("discount .95", Drift::Discount(0.95))]
+        {
             let options = Options { drift, refresh_rewards: 10, ..Options::default() };
             let rates = |round: u64, arm: usize| base[(arm + (round / every) as usize) % 4];
             let found = runs(count, |run| play(&options, &rates, 4, 50, &[5_000, 10_000], run));
@@ -321,8 +348,15 @@ fn stop(count: u64) {
             }
             let found = runs(count, |run| {
                 let params = PolicyParams { mode, ..PolicyParams::default() };
-                let optimizer = plain(Options { policy: params, drift: Drift::None, seed: run, refresh_ms: u32::MAX, ..Options::default() });
-                let place: BTreeMap<_, _> = offer(&optimizer, "c", 4).iter().enumerate().map(|(i, v)| (v.id, i)).collect();
+                let optimizer = plain(Options {
+                    policy: params,
+                    drift: Drift::None,
+                    seed: run,
+                    refresh_ms: u32::MAX,
+                    ..Options::default()
+                });
+                let place: BTreeMap<_, _> =
+                    offer(&optimizer, "c", 4).iter().enumerate().map(|(i, v)| (v.id, i)).collect();
                 let rule = StopRule { p_best: threshold, expected_loss: 0.0, at_least: 4 };
                 let mut seen = [(0u64, 0u64); 4];
                 for round in 0..20_000u64 {
@@ -354,7 +388,9 @@ fn coverage(count: u64) {
     let rates = [0.6, 0.5, 0.45, 0.4];
     let target = [0.25; 4];
     let truth: f64 = rates.iter().zip(target).map(|(r, t)| r * t).sum();
-    println!("1000 decisions of a Thompson policy with a floor of .2, four prompts; the uniform policy's reward is {truth}; {count} logs");
+    println!(
+        "1000 decisions of a Thompson policy with a floor of .2, four prompts; the uniform policy's reward is {truth}; {count} logs"
+    );
     let found = runs(count, |run| {
         let options = Options {
             policy: PolicyParams { floor: 0.2, ..PolicyParams::default() },
@@ -376,7 +412,8 @@ fn coverage(count: u64) {
         }
         let policy: Vec<_> = variants.iter().map(|v| (v.id, 0.25)).collect();
         let e = optimizer.evaluate("c", None, &policy).expect("a log");
-        [Some(e.ips), Some(e.snips), e.dr].map(|x| x.map_or((0.0, 0.0), |x| (f64::from(x.low <= truth && truth <= x.high), x.high - x.low)))
+        [Some(e.ips), Some(e.snips), e.dr]
+            .map(|x| x.map_or((0.0, 0.0), |x| (f64::from(x.low <= truth && truth <= x.high), x.high - x.low)))
     });
     for (i, name) in ["IPS", "SNIPS", "DR"].iter().enumerate() {
         let n = found.len() as f64;
@@ -408,9 +445,11 @@ fn speed() {
         let sampler = ThompsonSampler::new(&shapes).expect("shapes");
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let n = (4_000_000 / k as u64).max(10);
-        rate(&format!("sampling decision, K = {k}"), n, || (0..n).for_each(|_| {
-            black_box(sampler.draw(&mut rng));
-        }));
+        rate(&format!("sampling decision, K = {k}"), n, || {
+            (0..n).for_each(|_| {
+                black_box(sampler.draw(&mut rng));
+            })
+        });
     }
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     rate("cold start, 10,000 arms, decision and update, 1000 rounds", 1_000, {
@@ -442,27 +481,37 @@ fn speed() {
     for k in [4usize, 10, 100] {
         let posteriors: Vec<Posterior> =
             (0..k).map(|i| Posterior::Beta { a: 20.0 + i as f64, b: 30.0 + ((i * 5) % 11) as f64 }).collect();
-        rate(&format!("P(best) by quadrature, K = {k}"), 10, || (0..10).for_each(|_| {
-            black_box(best(black_box(&posteriors), false));
-        }));
+        rate(&format!("P(best) by quadrature, K = {k}"), 10, || {
+            (0..10).for_each(|_| {
+                black_box(best(black_box(&posteriors), false));
+            })
+        });
     }
-    let optimizer = plain(Options { refresh_ms: u32::MAX, refresh_rewards: 100, drift: Drift::None, ..Options::default() });
+    let optimizer =
+        plain(Options { refresh_ms: u32::MAX, refresh_rewards: 100, drift: Drift::None, ..Options::default() });
     offer(&optimizer, "c", 4);
-    rate("suggest, with its token", 1_000, || (0..1_000).for_each(|_| {
-        black_box(optimizer.suggest("c").expect("variants"));
-    }));
+    rate("suggest, with its token", 1_000, || {
+        (0..1_000).for_each(|_| {
+            black_box(optimizer.suggest("c").expect("variants"));
+        })
+    });
     rate("suggest_batch of 1000", 1_000, || {
         black_box(optimizer.suggest_batch("c", 1_000).expect("variants"));
     });
     let mut round = 0;
-    rate("suggest and reward, memory, renewed every 100", 1_000, || (0..1_000).for_each(|_| {
-        let how = SuggestOptions { decision: Some(id(1, round)), epoch: Some(0), context: None };
-        let suggestion = optimizer.suggest_with("c", &how).expect("variants");
-        optimizer.reward(&suggestion.token, f64::from(u8::from(round % 2 == 0))).expect("a reward");
-        round += 1;
-    }));
+    rate("suggest and reward, memory, renewed every 100", 1_000, || {
+        (0..1_000).for_each(|_| {
+            let how = SuggestOptions { decision: Some(id(1, round)), epoch: Some(0), context: None };
+            let suggestion = optimizer.suggest_with("c", &how).expect("variants");
+            optimizer.reward(&suggestion.token, f64::from(u8::from(round % 2 == 0))).expect("a reward");
+            round += 1;
+        })
+    });
     let sizes = [10usize, 8, 12, 6, 10];
-    let slots = sizes.iter().enumerate().map(|(s, n)| (format!("slot{s}"), (0..*n).map(|v| format!("v{v}")).collect::<Vec<_>>()));
+    let slots = sizes
+        .iter()
+        .enumerate()
+        .map(|(s, n)| (format!("slot{s}"), (0..*n).map(|v| format!("v{v}")).collect::<Vec<_>>()));
     let optimizer = PromptOptimizer::in_memory(Space::of(slots).expect("a space")).expect("a space");
     optimizer.start("c", 4).expect("a space");
     for _ in 0..200 {
@@ -471,9 +520,11 @@ fn speed() {
     }
     let effects: Effects = optimizer.effects("c").expect("a space");
     let mut rng = ChaCha8Rng::seed_from_u64(3);
-    rate("proposal among 57,600 combinations", 1_000, || (0..1_000).for_each(|_| {
-        black_box(effects.draw(&mut rng));
-    }));
+    rate("proposal among 57,600 combinations", 1_000, || {
+        (0..1_000).for_each(|_| {
+            black_box(effects.draw(&mut rng));
+        })
+    });
 }
 
 fn policy_of(p: &[f64]) -> Policy {
@@ -484,7 +535,8 @@ fn policy_of(p: &[f64]) -> Policy {
 fn propensity() {
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let numbers: Vec<f64> = line.split_whitespace().map(|n| n.parse().expect("a number")).collect();
-        let posteriors: Vec<Posterior> = numbers.chunks_exact(2).map(|c| Posterior::Beta { a: c[0], b: c[1] }).collect();
+        let posteriors: Vec<Posterior> =
+            numbers.chunks_exact(2).map(|c| Posterior::Beta { a: c[0], b: c[1] }).collect();
         let p = best(&posteriors, false).probabilities;
         println!("{}", p.iter().map(|p| format!("{p:e}")).collect::<Vec<_>>().join(" "));
     }
@@ -517,7 +569,9 @@ fn main() {
         Some("propensity") => propensity(),
         Some("ope") => ope(),
         other => {
-            eprintln!("{other:?}; expected one of regret four sharing contextual drift stop coverage speed propensity ope");
+            eprintln!(
+                "{other:?}; expected one of regret four sharing contextual drift stop coverage speed propensity ope"
+            );
             std::process::exit(2);
         }
     }

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +139,7 @@ def speed(args):
         print(f"{name:<25} {calls / (time.process_time() - begun):12.0f} decisions/s")
 
 
-def data_sets(folder):
+def data_sets(mlbench):
     """Digits, satellite and shuttle as label,feature,… with features scaled to unit spread over 3, shuffled by seed 0."""
     from sklearn.datasets import load_digits
 
@@ -148,24 +147,18 @@ def data_sets(folder):
     x, y = load_digits(return_X_y=True)
     index = np.random.default_rng(0).integers(0, len(y), 5_000)
     sets["digits"] = (x[index] / 16.0, y[index])
-    for name in ("satellite", "shuttle"):
-        path = folder / f"{name}.npz"
-        if path.exists():
-            loaded = np.load(path)
-            sets[name] = (loaded["x"], loaded["y"])
-    try:
-        import river
+    import pyreadr
 
-        zipped = Path(river.__file__).parent / "datasets" / "shuttle.csv.zip"
-        if "shuttle" not in sets and zipped.exists():
-            with zipfile.ZipFile(zipped) as archive, archive.open(archive.namelist()[0]) as file:
-                table = np.genfromtxt(file, delimiter=",", skip_header=1)
-            x, y = table[:, :-1], table[:, -1]
-            x = (x - x.mean(0)) / (x.std(0) + 1e-9)
-            index = np.random.default_rng(0).permutation(len(y))[:6_000]
-            sets["shuttle"] = (np.clip(x[index], -5, 5) / 3.0, y[index])
-    except ImportError:
-        pass
+    for name, label in (("Satellite", "classes"), ("Shuttle", "Class")):
+        path = mlbench / f"{name}.rda"
+        if not path.exists():
+            print(f"no {path}: apt-get download r-cran-mlbench; dpkg -x r-cran-mlbench*.deb mlbench; --mlbench mlbench/usr/lib/R/site-library/mlbench/data")
+            continue
+        table = pyreadr.read_r(path)[name]
+        x, y = table.drop(columns=[label]).to_numpy(float), table[label].astype(str).to_numpy()
+        x = np.clip((x - x.mean(0)) / (x.std(0) + 1e-9), -5, 5) / 3.0
+        index = np.random.default_rng(0).permutation(len(y))[:6_000]
+        sets[name.lower()] = (x[index], y[index])
     return sets
 
 
@@ -193,7 +186,7 @@ def contextual(args):
     folder = Path(args.data)
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for name, (x, y) in data_sets(folder).items():
+    for name, (x, y) in data_sets(Path(args.mlbench)).items():
         path = folder / f"{name}.csv"
         labels = np.unique(y, return_inverse=True)[1]
         path.write_text("".join(f"{label}," + ",".join(f"{v:.6g}" for v in row) + "\n" for label, row in zip(labels, x, strict=True)))
@@ -301,6 +294,7 @@ def main():
     parser.add_argument("what", choices=["regret", "speed", "contextual", "propensity", "ope"])
     parser.add_argument("--figures", default="target/x86_64-unknown-linux-gnu/release/optimize-figures")
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--mlbench", default="mlbench/usr/lib/R/site-library/mlbench/data")
     parser.add_argument("--data", default="bench-out/optimize")
     args = parser.parse_args()
     {"regret": regret, "speed": speed, "contextual": contextual, "propensity": propensity, "ope": ope}[args.what](args)

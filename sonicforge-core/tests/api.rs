@@ -1,5 +1,12 @@
 //! Every public name that `golden/api.json` lists in three spellings is there in Rust; Python and Node check theirs.
-#![cfg(all(feature = "default-model", feature = "io", feature = "master", feature = "plot", feature = "sqlite", feature = "redis"))]
+#![cfg(all(
+    feature = "default-model",
+    feature = "io",
+    feature = "master",
+    feature = "plot",
+    feature = "sqlite",
+    feature = "redis"
+))]
 
 use std::collections::BTreeSet;
 

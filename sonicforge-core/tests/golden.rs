@@ -40,11 +40,10 @@ fn golden_vectors() {
     let at_least: usize = std::fs::read_to_string(root.join("COUNT")).unwrap().trim().parse().unwrap();
     assert!(cases.len() >= at_least, "{} golden cases, but COUNT says {at_least}", cases.len());
     let mut failures = Vec::new();
-    let possible =
-        |path: &&PathBuf| {
-            let of = |folder: &str| path.parent().is_some_and(|p| p.ends_with(folder));
-            (cfg!(feature = "generate") || !of("generate")) && (cfg!(feature = "optimize") || !of("optimize"))
-        };
+    let possible = |path: &&PathBuf| {
+        let of = |folder: &str| path.parent().is_some_and(|p| p.ends_with(folder));
+        (cfg!(feature = "generate") || !of("generate")) && (cfg!(feature = "optimize") || !of("optimize"))
+    };
     for path in cases.iter().filter(possible) {
         let case: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap())
             .unwrap_or_else(|e| panic!("{} is not JSON: {e}", path.display()));
@@ -167,8 +166,12 @@ mod optimizing {
             propensities.push(s.propensity);
             tokens.push(s.token);
         }
-        let policy: Map<String, Value> =
-            optimizer.policy(concepts[0]).unwrap().iter().map(|c| (c.variant.to_string(), json!(c.propensity))).collect();
+        let policy: Map<String, Value> = optimizer
+            .policy(concepts[0])
+            .unwrap()
+            .iter()
+            .map(|c| (c.variant.to_string(), json!(c.propensity)))
+            .collect();
         let report = optimizer.report(concepts[0]).unwrap();
         json!({
             "prompts": prompts,

@@ -257,11 +257,8 @@ fn small_and_large() {
 fn metrics_penalties_and_constraints() {
     let mut clipping = Metric::new("clipping", MetricKind::Binary).weighing(0.0);
     clipping.at_most = Some(0.2);
-    let metrics = vec![
-        Metric::new("stars", MetricKind::Rating),
-        Metric::new("cost", MetricKind::Real).weighing(-0.1),
-        clipping,
-    ];
+    let metrics =
+        vec![Metric::new("stars", MetricKind::Rating), Metric::new("cost", MetricKind::Real).weighing(-0.1), clipping];
     let optimizer = over(MemoryStore::new(), Options { metrics, ..Options::default() });
     let variants = optimizer.start("rain", 3).unwrap();
     let place: BTreeMap<VariantId, usize> = variants.iter().enumerate().map(|(i, v)| (v.id, i)).collect();
@@ -314,7 +311,8 @@ fn duels_order_the_variants() {
         assert!(duel.first.id != duel.second.id && duel.propensity > 0.0 && duel.propensity <= 1.0);
         let wins = 1.0 / (1.0 + (strength(duel.second.id) - strength(duel.first.id)).exp());
         firsts += usize::from(duel.first.id < duel.second.id);
-        let e = optimizer.reward_with(Feedback { token: &duel.token, metric: Some("approval"), value: 1.0, revision: 0 });
+        let e =
+            optimizer.reward_with(Feedback { token: &duel.token, metric: Some("approval"), value: 1.0, revision: 0 });
         assert!(text_of(e.unwrap_err()).contains("of a duel"));
         assert_eq!(optimizer.reward(&duel.token, f64::from(coin(n) < wins)).unwrap(), Applied::New);
     }
@@ -337,7 +335,9 @@ fn different_ones_at_the_top() {
     let n = 3_000.0;
     for _ in 0..3_000 {
         let top = optimizer.suggest_top("rain", 3).unwrap();
-        assert!(top[0].variant != top[1].variant && top[1].variant != top[2].variant && top[0].variant != top[2].variant);
+        assert!(
+            top[0].variant != top[1].variant && top[1].variant != top[2].variant && top[0].variant != top[2].variant
+        );
         for s in &top {
             *counts.entry(s.variant).or_default() += 1.0 / n;
             within.insert(s.variant, s.propensity);
@@ -359,7 +359,13 @@ fn contexts_are_learnt() {
         let how = SuggestOptions { decision: Some(id(n)), epoch: Some(0), context: Some(&x) };
         let s = optimizer.suggest_with("rain", &how).unwrap();
         let arm = variants.iter().position(|v| v.id == s.variant).unwrap();
-        let right = if x[0] > 0.1 { 0 } else if x[1] > 0.0 { 1 } else { 2 };
+        let right = if x[0] > 0.1 {
+            0
+        } else if x[1] > 0.0 {
+            1
+        } else {
+            2
+        };
         let win = f64::from(arm == right);
         assert_eq!(optimizer.reward(&s.token, win).unwrap(), Applied::New);
         assert_eq!(optimizer.reward(&s.token, win).unwrap(), Applied::Duplicate);

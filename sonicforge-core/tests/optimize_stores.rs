@@ -33,8 +33,12 @@ fn free_port() -> u16 {
 
 fn program(name: &str) -> Command {
     let found = std::env::var_os("PATH").into_iter().flat_map(|p| std::env::split_paths(&p).collect::<Vec<_>>());
-    let found = found.chain([PathBuf::from("/usr/bin"), PathBuf::from("/usr/local/bin")]).any(|p| p.join(name).is_file());
-    assert!(found, "{name} is not installed, and these tests need a real server: run `make redis` (Debian: apt-get install redis-server)");
+    let found =
+        found.chain([PathBuf::from("/usr/bin"), PathBuf::from("/usr/local/bin")]).any(|p| p.join(name).is_file());
+    assert!(
+        found,
+        "{name} is not installed, and these tests need a real server: run `make redis` (Debian: apt-get install redis-server)"
+    );
     Command::new(name)
 }
 
@@ -266,11 +270,19 @@ fn the_server_is_killed() {
     for (fsync, spooled) in [("always", false), ("everysec", true)] {
         let mut server = Server::start(&folder.path().join(fsync), fsync, &[]);
         let url = server.url("killed");
-        let open = || RedisStore::open(&url, &RedisOptions { patience_ms: if spooled { 300 } else { 20_000 }, ..Default::default() });
+        let open = || {
+            RedisStore::open(
+                &url,
+                &RedisOptions { patience_ms: if spooled { 300 } else { 20_000 }, ..Default::default() },
+            )
+        };
         let hold = Duration::from_millis(2_500);
         let spool = folder.path().join("spool.db");
-        let store: Box<dyn Store> =
-            if spooled { Box::new(SpooledStore::new(open().unwrap(), &spool, hold).unwrap()) } else { Box::new(open().unwrap()) };
+        let store: Box<dyn Store> = if spooled {
+            Box::new(SpooledStore::new(open().unwrap(), &spool, hold).unwrap())
+        } else {
+            Box::new(open().unwrap())
+        };
         let n = 1_200;
         std::thread::scope(|scope| {
             let store = &store;
@@ -422,7 +434,10 @@ fn a_full_disk() {
     );
     let out = Command::new("sh").args(["-c", &script]).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
-    let line = text.lines().find(|l| l.starts_with("full ")).unwrap_or_else(|| panic!("{text} {}", String::from_utf8_lossy(&out.stderr)));
+    let line = text
+        .lines()
+        .find(|l| l.starts_with("full "))
+        .unwrap_or_else(|| panic!("{text} {}", String::from_utf8_lossy(&out.stderr)));
     let n: u64 = line.split(' ').nth(1).unwrap().parse().unwrap();
     assert!(n > 5 && line.contains("SF_STORE") && line.contains("nothing was changed"), "{line}");
     whole(&SqliteStore::open(&path, Durability::Power).unwrap(), n);

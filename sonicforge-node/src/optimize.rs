@@ -10,8 +10,8 @@ use sonicforge_core::error;
 use sonicforge_core::optimize::ope::{Logged, evaluate};
 use sonicforge_core::optimize::store::{Durability, open_store};
 use sonicforge_core::optimize::{
-    Applied, Candidate, DecisionId, Feedback, Options, PromptReport, Space, Status, StopRule, SuggestOptions, Suggestion,
-    Variant, VariantId,
+    Applied, Candidate, DecisionId, Feedback, Options, PromptReport, Space, Status, StopRule, SuggestOptions,
+    Suggestion, Variant, VariantId,
 };
 
 use crate::enter::{Job, Work, enter, start};
@@ -52,24 +52,77 @@ pub fn open_optimizer(job: &Job, text: String) -> Result<AsyncTask<Work>, String
 #[serde(tag = "call", rename_all = "snake_case")]
 enum Call {
     Options,
-    Suggest { concept: String, decision: Option<DecisionId>, epoch: Option<u32>, context: Option<Vec<f64>> },
-    SuggestBatch { concept: String, count: usize },
-    SuggestTop { concept: String, count: usize },
-    SuggestDuel { concept: String },
-    RewardAll { feedback: Vec<Given> },
-    Variants { concept: String },
+    Suggest {
+        concept: String,
+        decision: Option<DecisionId>,
+        epoch: Option<u32>,
+        context: Option<Vec<f64>>,
+    },
+    SuggestBatch {
+        concept: String,
+        count: usize,
+    },
+    SuggestTop {
+        concept: String,
+        count: usize,
+    },
+    SuggestDuel {
+        concept: String,
+    },
+    RewardAll {
+        feedback: Vec<Given>,
+    },
+    Variants {
+        concept: String,
+    },
     Concepts,
-    Add { concept: String, text: Option<String>, slots: Option<std::collections::BTreeMap<String, String>>, control: bool },
-    SetStatus { concept: String, variant: VariantId, status: Status },
-    SetControl { concept: String, variant: VariantId },
-    Start { concept: String, count: usize },
-    Propose { concept: String, count: usize },
-    Evolve { concept: String, below: f64, at_least: u64 },
-    Policy { concept: String },
-    Report { concept: String, rule: StopRule },
-    Log { concept: String, metric: Option<String> },
-    Evaluate { concept: String, metric: Option<String>, policy: Vec<(VariantId, f64)> },
-    ImportState { text: String },
+    Add {
+        concept: String,
+        text: Option<String>,
+        slots: Option<std::collections::BTreeMap<String, String>>,
+        control: bool,
+    },
+    SetStatus {
+        concept: String,
+        variant: VariantId,
+        status: Status,
+    },
+    SetControl {
+        concept: String,
+        variant: VariantId,
+    },
+    Start {
+        concept: String,
+        count: usize,
+    },
+    Propose {
+        concept: String,
+        count: usize,
+    },
+    Evolve {
+        concept: String,
+        below: f64,
+        at_least: u64,
+    },
+    Policy {
+        concept: String,
+    },
+    Report {
+        concept: String,
+        rule: StopRule,
+    },
+    Log {
+        concept: String,
+        metric: Option<String>,
+    },
+    Evaluate {
+        concept: String,
+        metric: Option<String>,
+        policy: Vec<(VariantId, f64)>,
+    },
+    ImportState {
+        text: String,
+    },
     Refresh,
     Flush,
 }
@@ -125,7 +178,12 @@ fn answer(core: &sonicforge_core::optimize::PromptOptimizer, call: Call) -> erro
         Call::RewardAll { feedback } => {
             let rows: Vec<Feedback<'_>> = feedback
                 .iter()
-                .map(|g| Feedback { token: &g.token, metric: g.metric.as_deref(), value: g.value, revision: g.revision })
+                .map(|g| Feedback {
+                    token: &g.token,
+                    metric: g.metric.as_deref(),
+                    value: g.value,
+                    revision: g.revision,
+                })
                 .collect();
             to_json::<Vec<Applied>>(&core.reward_all(&rows)?)
         }

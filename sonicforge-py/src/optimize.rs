@@ -62,7 +62,8 @@ impl Suggestion {
 
 impl From<sonicforge_core::optimize::Suggestion> for Suggestion {
     fn from(s: sonicforge_core::optimize::Suggestion) -> Self {
-        let sonicforge_core::optimize::Suggestion { token, decision, concept, variant, prompt, propensity, candidates } = s;
+        let sonicforge_core::optimize::Suggestion { token, decision, concept, variant, prompt, propensity, candidates } =
+            s;
         Self { token, concept, prompt, propensity, decision, variant, candidates }
     }
 }

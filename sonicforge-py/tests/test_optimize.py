@@ -60,7 +60,11 @@ def report_variants(report):
 
 def test_metrics_duels_contexts_and_free_text():
     optimizer = sf.PromptOptimizer(
-        metrics=[sf.Metric("stars", "rating"), sf.Metric("cost", "real", weight=-0.01), sf.Metric("clips", weight=0.0, at_most=0.1)],
+        metrics=[
+            sf.Metric("stars", "rating"),
+            sf.Metric("cost", "real", weight=-0.01),
+            sf.Metric("clips", weight=0.0, at_most=0.1),
+        ],
         policy={"mode": "optimistic", "floor": 0.1},
         drift={"discount": 0.99},
         secret="0123456789abcdef",
@@ -68,7 +72,10 @@ def test_metrics_duels_contexts_and_free_text():
     a = optimizer.add("rain", "slow piano", control=True)
     b = optimizer.add("rain", "fast drums")
     token = optimizer.suggest("rain", context=[0.5, -0.25]).token
-    assert optimizer.reward_all([sf.Feedback(token, 0.75), sf.Feedback(token, 3, "cost"), sf.Feedback(token, 0, "clips")]) == ["new"] * 3
+    assert (
+        optimizer.reward_all([sf.Feedback(token, 0.75), sf.Feedback(token, 3, "cost"), sf.Feedback(token, 0, "clips")])
+        == ["new"] * 3
+    )
     duel = optimizer.suggest_duel("rain")
     assert {duel.first.id, duel.second.id} == {a.id, b.id}
     assert optimizer.reward(duel.token, 0.5) == "new"
@@ -100,7 +107,13 @@ def test_errors(tmp_path):
     (tmp_path / "text.db").write_text("this is no database at all, but long enough to be looked at" * 20)
     with pytest.raises(sf.exceptions.StoreError):
         sf.PromptOptimizer(SPACE, store=tmp_path / "text.db")
-    for wrong in [{"policy": {"floor": 2}}, {"policy": {"flor": 0}}, {"prior": (float("nan"), 1)}, {"seed": -1}, {"drift": "fast"}]:
+    for wrong in [
+        {"policy": {"floor": 2}},
+        {"policy": {"flor": 0}},
+        {"prior": (float("nan"), 1)},
+        {"seed": -1},
+        {"drift": "fast"},
+    ]:
         with pytest.raises(sf.exceptions.InvalidArgumentError):
             sf.PromptOptimizer(SPACE, **wrong)
     optimizer = sf.PromptOptimizer(SPACE)

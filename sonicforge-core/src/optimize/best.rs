@@ -128,11 +128,8 @@ fn group(posteriors: &[Posterior]) -> Vec<Group> {
             groups.last_mut().expect("there is one before").members.push(i);
             continue;
         }
-        let taken = if mixed && is_beta(p) {
-            Posterior::Normal { mean: p.mean(), sd: libm::sqrt(p.variance()) }
-        } else {
-            *p
-        };
+        let taken =
+            if mixed && is_beta(p) { Posterior::Normal { mean: p.mean(), sd: libm::sqrt(p.variance()) } } else { *p };
         groups.push(Group { curve: taken.curve(), mean: p.mean(), members: vec![i] });
     }
     groups
@@ -148,7 +145,8 @@ fn integrate(groups: &[Group], arms: usize, optimistic: bool) -> (Vec<f64>, f64)
     let start = if optimistic { mean } else { fold(f64::NEG_INFINITY, f64::max, &|g| g.curve.low) };
     let alive: Vec<usize> = (0..groups.len()).filter(|&g| groups[g].curve.high > start).collect();
     // The largest of n draws varies over a 1/√(2 ln n) of the scale.
-    let panel = PANEL / (1.0 + 2.0 * super::special::ln(arms as f64)).sqrt().max(1.0) * if arms > 8 { 1.3 } else { 1.0 };
+    let panel =
+        PANEL / (1.0 + 2.0 * super::special::ln(arms as f64)).sqrt().max(1.0) * if arms > 8 { 1.3 } else { 1.0 };
     let panels = panels(groups, &alive, start, end, panel);
 
     let n = alive.len();

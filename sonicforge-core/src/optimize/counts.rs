@@ -61,12 +61,8 @@ impl Count {
     /// Takes another away.
     pub fn subtract(&mut self, other: &Self) {
         let minus = |x: &i128| -x;
-        let negative = Self {
-            n: -other.n,
-            sum: -other.sum,
-            sq: -other.sq,
-            moments: other.moments.iter().map(minus).collect(),
-        };
+        let negative =
+            Self { n: -other.n, sum: -other.sum, sq: -other.sq, moments: other.moments.iter().map(minus).collect() };
         self.add(&negative);
     }
 

@@ -140,7 +140,8 @@ impl Filter {
 fn step(runs: &mut Vec<Run>, bucket: &Bucket, priors: &[Prior], first: bool) {
     let touched: Vec<usize> = (0..priors.len()).filter(|&i| bucket.stats[i].n != 0.0).collect();
     let predict = |stats: &[Stats]| -> f64 {
-        let of = |&i: &usize| priors[i].ln_evidence(&stats[i].plus(&bucket.stats[i])) - priors[i].ln_evidence(&stats[i]);
+        let of =
+            |&i: &usize| priors[i].ln_evidence(&stats[i].plus(&bucket.stats[i])) - priors[i].ln_evidence(&stats[i]);
         touched.iter().map(of).sum()
     };
     // What a change would make of it: everything anew.

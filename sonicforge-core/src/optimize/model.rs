@@ -35,9 +35,17 @@ impl From<&Count> for Stats {
 /// What is believed of a metric before an arm has said anything.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Prior {
-    Beta { a: f64, b: f64 },
+    Beta {
+        a: f64,
+        b: f64,
+    },
     /// Normal-inverse-gamma: μ | σ² ~ N(m, σ²/κ), σ² ~ IG(α, β) (Murphy, 2007, "Conjugate Bayesian analysis of the Gaussian").
-    Nig { m: f64, kappa: f64, alpha: f64, beta: f64 },
+    Nig {
+        m: f64,
+        kappa: f64,
+        alpha: f64,
+        beta: f64,
+    },
 }
 
 impl Prior {

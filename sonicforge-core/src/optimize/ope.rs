@@ -84,7 +84,9 @@ pub fn evaluate(log: &[Logged]) -> Result<Evaluation> {
     for (i, row) in log.iter().enumerate() {
         let Logged { propensity, reward, target, model } = *row;
         if !(propensity > 0.0 && propensity <= 1.0) {
-            return Err(Error::invalid(format!("log[{i}]: propensity is {propensity}; expected a number above 0, up to 1")));
+            return Err(Error::invalid(format!(
+                "log[{i}]: propensity is {propensity}; expected a number above 0, up to 1"
+            )));
         }
         crate::error::in_range(&format!("log[{i}]: target"), target, 0.0, 1.0)?;
         if !reward.is_finite() || model.is_some_and(|m| !m.iter().all(|x| x.is_finite())) {

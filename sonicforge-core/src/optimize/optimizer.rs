@@ -122,7 +122,9 @@ impl Options {
             }
         }
         if self.secret.as_ref().is_some_and(|s| s.len() < 16) {
-            return Err(Error::invalid("the secret has fewer than 16 bytes; expected something that cannot be guessed"));
+            return Err(Error::invalid(
+                "the secret has fewer than 16 bytes; expected something that cannot be guessed",
+            ));
         }
         Ok(())
     }
@@ -273,7 +275,9 @@ impl PromptOptimizer {
     }
 
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, State>> {
-        self.state.lock().map_err(|_| Error::Internal("an earlier call on this optimizer panicked; make a new one".into()))
+        self.state
+            .lock()
+            .map_err(|_| Error::Internal("an earlier call on this optimizer panicked; make a new one".into()))
     }
 
     /// Asks the store for everything that others have done.
@@ -321,7 +325,8 @@ impl PromptOptimizer {
     /// Asks the store again where that is due: never more than a twentieth of the time is spent on it.
     fn keep_up(&self, state: &mut State) -> Result<()> {
         let every = Duration::from_millis(u64::from(self.options.refresh_ms));
-        let due = |asked: Option<(Instant, Duration)>| asked.is_none_or(|(at, took)| at.elapsed() >= every.max(20 * took));
+        let due =
+            |asked: Option<(Instant, Duration)>| asked.is_none_or(|(at, took)| at.elapsed() >= every.max(20 * took));
         if due(state.variants_asked) {
             self.fetch_variants(state)?;
         }
@@ -360,7 +365,9 @@ impl PromptOptimizer {
     fn nothing_to_offer(&self, state: &State, concept: &str) -> Error {
         match state.variants.get(concept).map_or(0, BTreeMap::len) {
             0 => Error::invalid(format!("concept {concept:?} has no variants; add some, or call start({concept:?})")),
-            n => Error::invalid(format!("none of the {n} variants of concept {concept:?} is active; add or resume one")),
+            n => {
+                Error::invalid(format!("none of the {n} variants of concept {concept:?} is active; add or resume one"))
+            }
         }
     }
 
@@ -395,7 +402,15 @@ impl PromptOptimizer {
         let candidates = view.eligible.iter().zip(policy.probabilities());
         let candidates = candidates.map(|(&i, &propensity)| Candidate { variant: view.offered[i].id, propensity });
         let variant = &view.offered[view.eligible[drawn]];
-        Ok(self.suggestion(variant, policy.probabilities()[drawn], candidates.collect(), decision, epoch, view.hash, context))
+        Ok(self.suggestion(
+            variant,
+            policy.probabilities()[drawn],
+            candidates.collect(),
+            decision,
+            epoch,
+            view.hash,
+            context,
+        ))
     }
 
     /// P(best) of the eligible variants at a context.
@@ -422,13 +437,17 @@ impl PromptOptimizer {
                 }
                 let key = (id, metric.name.clone());
                 let held = state.fits.get(&key);
-                let held = held.filter(|(c, fit)| c == concept && fit.seen == (sum.n, sum.sum) && fit.features() == features.len()).map(|(_, fit)| fit.clone());
+                let held = held
+                    .filter(|(c, fit)| c == concept && fit.seen == (sum.n, sum.sum) && fit.features() == features.len())
+                    .map(|(_, fit)| fit.clone());
                 let fit = match held {
                     Some(fit) => fit,
                     None => {
                         let fit = Fit::new(&sum, features.len(), &self.options.linear).ok_or_else(|| {
                             let n = features.len() - 1;
-                            Error::invalid(format!("context has {n} features; {concept:?} has had contexts of another length"))
+                            Error::invalid(format!(
+                                "context has {n} features; {concept:?} has had contexts of another length"
+                            ))
                         })?;
                         let fit = Arc::new(fit);
                         state.fits.insert(key, (concept.into(), fit.clone()));
@@ -658,7 +677,9 @@ impl PromptOptimizer {
         };
         if (name == DUEL) != against.is_some() {
             let (is, takes) = if against.is_some() { ("a duel", "\"duel\"") } else { ("a suggestion", "another") };
-            return Err(Error::invalid(format!("the token is of {is}, and the metric {name:?}; expected {takes} metric")));
+            return Err(Error::invalid(format!(
+                "the token is of {is}, and the metric {name:?}; expected {takes} metric"
+            )));
         }
         let value = if name == DUEL {
             let mut value = Metric::new(DUEL, MetricKind::Rating).quantize(feedback.value)?;
@@ -729,7 +750,8 @@ impl PromptOptimizer {
     /// # Errors
     /// As [`PromptOptimizer::set_status`].
     pub fn set_control(&self, concept: &str, variant: VariantId) -> Result<()> {
-        let others: Vec<Variant> = self.variants(concept)?.into_iter().filter(|v| v.control && v.id != variant).collect();
+        let others: Vec<Variant> =
+            self.variants(concept)?.into_iter().filter(|v| v.control && v.id != variant).collect();
         self.change(concept, variant, |v| v.control = true)?;
         others.iter().try_for_each(|v| self.change(concept, v.id, |v| v.control = false))
     }
@@ -737,9 +759,11 @@ impl PromptOptimizer {
     fn change(&self, concept: &str, variant: VariantId, change: impl FnOnce(&mut Variant)) -> Result<()> {
         let mut state = self.lock()?;
         self.fetch_variants(&mut state)?;
-        let held = state.variants.get(concept).and_then(|v| v.get(&variant)).ok_or_else(|| {
-            Error::invalid(format!("concept {concept:?} has no variant {variant}"))
-        })?;
+        let held = state
+            .variants
+            .get(concept)
+            .and_then(|v| v.get(&variant))
+            .ok_or_else(|| Error::invalid(format!("concept {concept:?} has no variant {variant}")))?;
         let mut changed = (**held).clone();
         change(&mut changed);
         if changed != **held {
@@ -833,7 +857,11 @@ impl PromptOptimizer {
         let mut retired = Vec::new();
         for i in gone {
             self.set_status(concept, view.offered[i].id, Status::Retired)?;
-            retired.push(Variant { status: Status::Retired, revision: view.offered[i].revision + 1, ..(*view.offered[i]).clone() });
+            retired.push(Variant {
+                status: Status::Retired,
+                revision: view.offered[i].revision + 1,
+                ..(*view.offered[i]).clone()
+            });
         }
         self.refresh()?;
         Ok((retired, added))

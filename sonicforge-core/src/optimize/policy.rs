@@ -113,9 +113,16 @@ fn top_two(p: &[f64]) -> Vec<f64> {
     }
     // 1 − p from the others, so that it is not lost beside 1.
     let sum: f64 = p.iter().sum();
-    let others: Vec<f64> = (0..p.len())
-        .map(|i| if p[i] > 0.5 { p.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, p)| p).sum() } else { sum - p[i] })
-        .collect();
+    let others: Vec<f64> =
+        (0..p.len())
+            .map(|i| {
+                if p[i] > 0.5 {
+                    p.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, p)| p).sum()
+                } else {
+                    sum - p[i]
+                }
+            })
+            .collect();
     let ratio = |i: usize| if others[i] > 0.0 { p[i] / others[i] } else { 0.0 };
     let all: f64 = (0..p.len()).map(ratio).sum();
     let q: Vec<f64> = (0..p.len()).map(|j| 0.5 * p[j] + 0.5 * p[j] * (all - ratio(j))).collect();
@@ -216,7 +223,9 @@ mod tests {
     #[test]
     fn the_promises_are_kept_exactly() {
         let p = [0.97, 0.029_999, 1e-6, 0.0];
-        for (floor, control_share, max_share) in [(0.1, 0.0, 1.0), (0.02, 0.3, 0.6), (1.0, 0.0, 1.0), (0.0, 0.5, 0.5), (0.3, 0.1, 0.26)] {
+        for (floor, control_share, max_share) in
+            [(0.1, 0.0, 1.0), (0.02, 0.3, 0.6), (1.0, 0.0, 1.0), (0.0, 0.5, 0.5), (0.3, 0.1, 0.26)]
+        {
             let params = PolicyParams { floor, control_share, max_share, ..PolicyParams::default() };
             params.validate().unwrap();
             let policy = params.shape(&p, Some(3));
@@ -251,9 +260,8 @@ mod tests {
     #[test]
     fn inclusion_in_the_first_two() {
         let p = [0.5, 0.3, 0.15, 0.05];
-        let exact = |i: usize| -> f64 {
-            p[i] + (0..4).filter(|&j| j != i).map(|j| p[j] * p[i] / (1.0 - p[j])).sum::<f64>()
-        };
+        let exact =
+            |i: usize| -> f64 { p[i] + (0..4).filter(|&j| j != i).map(|j| p[j] * p[i] / (1.0 - p[j])).sum::<f64>() };
         for (i, found) in inclusion(&p, 2).into_iter().enumerate() {
             assert!((found - exact(i)).abs() < 2e-5, "{i}: {found} {}", exact(i));
         }

@@ -1,6 +1,8 @@
 //! What is believed of one number.
 
-use super::special::{beta_cdf, beta_quantile, bisect, exp, ln, ln_beta, ln_gamma, normal_cdf, normal_quantile, trigamma};
+use super::special::{
+    beta_cdf, beta_quantile, bisect, exp, ln, ln_beta, ln_gamma, normal_cdf, normal_quantile, trigamma,
+};
 
 /// A distribution of a mean reward.
 #[derive(Debug, Clone, Copy, PartialEq)]

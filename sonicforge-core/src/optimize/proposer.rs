@@ -215,7 +215,15 @@ fn gaussian(d: usize, values: usize, rows: &[(Vec<usize>, Stats)], sign: f64) ->
     let center = if all.n > 0.0 { all.sum / all.n } else { 0.0 };
     let spread = if all.n > 1.0 { (all.sq / all.n - center * center).max(1e-12) } else { 1.0 };
     let unit = libm::sqrt(spread);
-    let mut precision = Matrix::new(d, |i, j| if i != j { 0.0 } else if i < values { 1.0 / SLOT } else { 1.0 / LEVEL });
+    let mut precision = Matrix::new(d, |i, j| {
+        if i != j {
+            0.0
+        } else if i < values {
+            1.0 / SLOT
+        } else {
+            1.0 / LEVEL
+        }
+    });
     let mut mean = vec![0.0; d];
     for (row, s) in rows {
         for &i in row {

@@ -147,7 +147,8 @@ impl PromptOptimizer {
         let k = view.offered.len();
         let utilities: Vec<Interval> = view.utility.iter().map(interval).collect();
         let axis = axis(&utilities, view.utility.iter().flatten().all(|(_, p)| is_probability(p)));
-        let share = |i: usize| view.eligible.iter().position(|&e| e == i).map_or(0.0, |at| view.candidates[at].propensity);
+        let share =
+            |i: usize| view.eligible.iter().position(|&e| e == i).map_or(0.0, |at| view.candidates[at].propensity);
         let mut variants: Vec<VariantReport> = (0..k)
             .map(|i| {
                 let against = view.control.filter(|c| *c != i);

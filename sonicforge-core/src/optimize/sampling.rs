@@ -313,13 +313,15 @@ mod tests {
     #[test]
     fn grouping_is_exact() {
         let shapes: Vec<(f64, f64)> =
-            [vec![(1.0, 1.0); 70], vec![(2.0, 1.0); 5], vec![(3.0, 1.0)], vec![(4.0, 2.0); 70], vec![(1.0, 2.0); 9]].concat();
+            [vec![(1.0, 1.0); 70], vec![(2.0, 1.0); 5], vec![(3.0, 1.0)], vec![(4.0, 2.0); 70], vec![(1.0, 2.0); 9]]
+                .concat();
         let mut sampler = ThompsonSampler::new(&vec![(9.0, 9.0); shapes.len()]).unwrap();
         for (arm, &(a, b)) in shapes.iter().enumerate() {
             sampler.update(arm, a, b).unwrap();
         }
         assert_eq!(sampler.groups.len(), 5);
-        let posteriors: Vec<_> = shapes.iter().map(|&(a, b)| super::super::posterior::Posterior::Beta { a, b }).collect();
+        let posteriors: Vec<_> =
+            shapes.iter().map(|&(a, b)| super::super::posterior::Posterior::Beta { a, b }).collect();
         let p = super::super::best::best(&posteriors, false).probabilities;
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let n = 200_000;

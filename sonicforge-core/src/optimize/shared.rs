@@ -88,11 +88,8 @@ pub(super) fn fit(arms: &[Arm], own: &[usize], duels: &[Trials], beta: (f64, f64
     let top = beliefs.iter().map(|b| b.0).fold(f64::NEG_INFINITY, f64::max);
     beliefs.retain(|b| exp(b.0 - top) >= NEGLIGIBLE);
     let all: f64 = beliefs.iter().map(|b| exp(b.0 - top)).sum();
-    let mut out = Shared {
-        probabilities: vec![0.0; own.len()],
-        expected_max: 0.0,
-        posteriors: vec![Vec::new(); own.len()],
-    };
+    let mut out =
+        Shared { probabilities: vec![0.0; own.len()], expected_max: 0.0, posteriors: vec![Vec::new(); own.len()] };
     for (ln_weight, p, expected_max, posteriors) in beliefs {
         let weight = exp(ln_weight - top) / all;
         out.expected_max += weight * expected_max;

@@ -217,7 +217,10 @@ mod tests {
 
     #[test]
     fn a_template_renders() {
-        let space = Space::new(vec![slot("genre", &["lo-fi", "jazz"]), slot("mood", &["calm"])], "{{{genre}}} {concept}; {mood}");
+        let space = Space::new(
+            vec![slot("genre", &["lo-fi", "jazz"]), slot("mood", &["calm"])],
+            "{{{genre}}} {concept}; {mood}",
+        );
         let space = space.unwrap();
         let v = space.variant("rain", [("mood", "calm"), ("genre", "jazz")]).unwrap();
         assert_eq!(v.text, "{jazz} rain; calm");
@@ -243,7 +246,9 @@ mod tests {
             assert!(e.contains(expected), "{e}");
         }
         let space = Space::of([("a", vec!["x", "y"])]).unwrap();
-        for (given, expected) in [(vec![("a", "z")], "expected one of x, y"), (vec![], "no value"), (vec![("a", "x"), ("b", "x")], "\"b\"")] {
+        for (given, expected) in
+            [(vec![("a", "z")], "expected one of x, y"), (vec![], "no value"), (vec![("a", "x"), ("b", "x")], "\"b\"")]
+        {
             let e = space.variant("c", given).unwrap_err().to_string();
             assert!(e.contains(expected), "{e}");
         }

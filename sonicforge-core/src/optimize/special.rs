@@ -18,7 +18,9 @@ pub(super) fn ln_gamma(x: f64) -> f64 {
 /// The remainder of Stirling's series, ln Γ(x) − (x − ½) ln x + x − ½ ln 2π (DLMF 5.11.1), for x ≥ 10.
 fn stirling(x: f64) -> f64 {
     let z = 1.0 / (x * x);
-    (1.0 / 12.0 - z * (1.0 / 360.0 - z * (1.0 / 1260.0 - z * (1.0 / 1680.0 - z * (1.0 / 1188.0 - z * 691.0 / 360_360.0))))) / x
+    (1.0 / 12.0
+        - z * (1.0 / 360.0 - z * (1.0 / 1260.0 - z * (1.0 / 1680.0 - z * (1.0 / 1188.0 - z * 691.0 / 360_360.0)))))
+        / x
 }
 
 /// ln B(a, b). For large a and b the large terms of the logarithms are cancelled before they are rounded.
@@ -47,7 +49,9 @@ pub(super) fn trigamma(mut x: f64) -> f64 {
         x += 1.0;
     }
     let z = 1.0 / (x * x);
-    sum + 1.0 / x + z / 2.0 + z / x * (1.0 / 6.0 - z * (1.0 / 30.0 - z * (1.0 / 42.0 - z * (1.0 / 30.0 - z * 5.0 / 66.0))))
+    sum + 1.0 / x
+        + z / 2.0
+        + z / x * (1.0 / 6.0 - z * (1.0 / 30.0 - z * (1.0 / 42.0 - z * (1.0 / 30.0 - z * 5.0 / 66.0))))
 }
 
 /// The regularized incomplete beta function Iₓ(a, b): the distribution function of Beta(a, b).

@@ -67,7 +67,9 @@ impl PromptOptimizer {
         }
         let Version { schema } = serde_json::from_str(text).map_err(damaged)?;
         if schema != SCHEMA {
-            return Err(Error::Format(format!("the state has schema {schema}; this version knows {SCHEMA}: update the library")));
+            return Err(Error::Format(format!(
+                "the state has schema {schema}; this version knows {SCHEMA}: update the library"
+            )));
         }
         let state: State = serde_json::from_str(text).map_err(damaged)?;
         for variant in &state.variants {
@@ -77,7 +79,10 @@ impl PromptOptimizer {
         for reward in &state.rewards {
             reward.validate()?;
             if rows.insert((reward.decision, &reward.key.metric), reward).is_some() {
-                return Err(Error::Format(format!("decision {} has two rewards of {}", reward.decision, reward.key.metric)));
+                return Err(Error::Format(format!(
+                    "decision {} has two rewards of {}",
+                    reward.decision, reward.key.metric
+                )));
             }
         }
         self.store.ledger(&mut |held| match rows.get(&(held.decision, held.key.metric.as_str())) {

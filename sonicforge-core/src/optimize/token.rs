@@ -177,7 +177,9 @@ mod tests {
         for secret in [None, Some(&b"secret"[..])] {
             let text = token().encode(secret);
             assert_eq!(Token::decode(&text, realm("radio"), secret).unwrap(), token());
-            assert!(Token::decode(&text, realm("other"), secret).unwrap_err().to_string().contains("another optimizer"));
+            assert!(
+                Token::decode(&text, realm("other"), secret).unwrap_err().to_string().contains("another optimizer")
+            );
         }
     }
 

@@ -131,7 +131,14 @@ impl Maker<'_> {
                     Some(mixture) => {
                         view.utility[i].extend(mixture.iter().map(|(w, p)| (way.weight * w, *p)));
                         if let Some((_, metric)) = together {
-                            view.replace(i, metric, way.weight, mixture, &priors[i * m + metric], way.stats[i * m + metric]);
+                            view.replace(
+                                i,
+                                metric,
+                                way.weight,
+                                mixture,
+                                &priors[i * m + metric],
+                                way.stats[i * m + metric],
+                            );
                         }
                     }
                     None => view.utility[i].push((way.weight, own)),
@@ -147,7 +154,20 @@ impl Maker<'_> {
         let Believed { best, expected_max, utility, metrics } = view;
         let hash = hash(&candidates);
         let epoch = self.epoch;
-        Some(View { offered, control, eligible, best, expected_max, utility, metrics, stats, policy, candidates, hash, epoch })
+        Some(View {
+            offered,
+            control,
+            eligible,
+            best,
+            expected_max,
+            utility,
+            metrics,
+            stats,
+            policy,
+            candidates,
+            hash,
+            epoch,
+        })
     }
 
     /// Counters of the offered variants by time.
@@ -229,7 +249,10 @@ impl Maker<'_> {
         }
         // Of too many others those of the concept stay, then those with the most to say.
         others.sort_by(|(here, a), (there, b)| {
-            there.cmp(here).then(b.stats.n.total_cmp(&a.stats.n)).then((a.concept, a.variant).cmp(&(b.concept, b.variant)))
+            there
+                .cmp(here)
+                .then(b.stats.n.total_cmp(&a.stats.n))
+                .then((a.concept, a.variant).cmp(&(b.concept, b.variant)))
         });
         others.truncate(MAX_SHARED - own.len());
         let arms: Vec<Arm> = own.into_iter().chain(others.into_iter().map(|(_, a)| a)).collect();

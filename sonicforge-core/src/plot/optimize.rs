@@ -11,8 +11,7 @@ const EDGE: f64 = 24.0;
 const GAP: f64 = 16.0;
 /// Variants that are drawn; the others are only counted.
 const SHOWN: usize = 8;
-const COLORS: [&str; SHOWN] =
-    [AFTER, TARGET, "#6c5bb5", "#b8860b", "#4a90c2", "#c4314b", "#7a8f3c", BEFORE];
+const COLORS: [&str; SHOWN] = [AFTER, TARGET, "#6c5bb5", "#b8860b", "#4a90c2", "#c4314b", "#7a8f3c", BEFORE];
 
 /// One self-contained picture of `report`.
 pub fn prompt_svg(report: &PromptReport) -> String {
@@ -27,7 +26,9 @@ pub fn prompt_svg(report: &PromptReport) -> String {
     table(&mut svg, rows, report, shown);
     let half = (wide - GAP) / 2.0;
     let top = rows.bottom() + GAP;
-    over_time(&mut svg, area(EDGE, top, half, 240.0), report, &format!("{} by time", short(&report.metric, 30)), |m| m.0);
+    over_time(&mut svg, area(EDGE, top, half, 240.0), report, &format!("{} by time", short(&report.metric, 30)), |m| {
+        m.0
+    });
     over_time(&mut svg, area(EDGE + half + GAP, top, half, 240.0), report, "Regret, summed up", |m| m.1);
     svg.finish(top + 240.0 + EDGE, &format!("What is known of {}", report.concept))
 }
@@ -46,7 +47,13 @@ fn posteriors(svg: &mut Svg, card: Area, report: &PromptReport, shown: &[Variant
         let value = low + (high - low) * f64::from(i) / 8.0;
         let at = x.at(value);
         svg.line((at, plot.y), (at, plot.bottom()), GRID, 1.0, None);
-        let decimals = if high - low < 0.8 { 3 } else if high - low < 8.0 { 2 } else { 0 };
+        let decimals = if high - low < 0.8 {
+            3
+        } else if high - low < 8.0 {
+            2
+        } else {
+            0
+        };
         svg.text(at, plot.bottom() + 18.0, Anchor::Middle, font(10.5, 400, MUTED), &signed(Some(value), decimals));
     }
     // The leader last, so that it lies on top.

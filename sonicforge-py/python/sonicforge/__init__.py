@@ -1,5 +1,4 @@
-"""SonicForge: audio files in and out, measurement, mastering to a loudness target, music from text, and prompts that
-learn.
+"""SonicForge: audio files in and out, measurement, mastering, music from text, and prompts that learn.
 
 import sonicforge as sf
 

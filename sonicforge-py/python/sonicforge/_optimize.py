@@ -311,8 +311,8 @@ class PromptOptimizer:
     """Learns which prompts please. May be shared between threads; processes share the store.
 
     `store` is "memory:", the path of an SQLite file, "redis://host:port/db" or "redis+sentinel://host:port,…/service".
-    `durability` is SQLite's: with "power" a reward is acknowledged when it is on the disk, with "process" it survives the
-    death of the process. `spool` is a file of this process alone, before a Redis server that may forget.
+    `durability` is SQLite's: with "power" a reward is acknowledged when it is on the disk, with "process" it survives
+    the death of the process. `spool` is a file of this process alone, before a Redis server that may forget.
 
     The other arguments: `policy` takes "mode" ("thompson", "optimistic", "top_two"), "floor", "control_share" and
     "max_share"; `drift` is "auto", "none", {"discount": 0.99} or {"window": 30}, in buckets of `bucket_s` seconds;
@@ -415,7 +415,7 @@ class PromptOptimizer:
     def add(
         self, concept: str, text: str = "", *, slots: Mapping[str, str] | None = None, control: bool = False
     ) -> Variant:
-        """Offers a variant from now on, from one value per slot or of free text; what is there already stays as it is."""
+        """Offers a variant from now on, from one value per slot or of free text; what is there stays as it is."""
         if (slots is None) == (not text):
             raise InvalidArgumentError("pass either a text or slots")
         given = None if slots is None else json.dumps(dict(slots))
@@ -497,7 +497,12 @@ def evaluate_policy(
     if not len(propensity) == len(reward) == len(target) or (model is not None and len(model) != len(reward)):
         raise InvalidArgumentError("propensity, reward, target and model differ in length; expected one row each")
     rows = [
-        {"propensity": float(p), "reward": float(r), "target": float(t), "model": None if model is None else list(model[i])}
+        {
+            "propensity": float(p),
+            "reward": float(r),
+            "target": float(t),
+            "model": None if model is None else list(model[i]),
+        }
         for i, (p, r, t) in enumerate(zip(propensity, reward, target, strict=True))
     ]
     return Evaluation.from_dict(json.loads(_sonicforge.evaluate_policy(_json(rows))))

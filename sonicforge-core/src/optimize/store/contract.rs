@@ -122,7 +122,8 @@ pub fn store_contract(open: &mut dyn FnMut() -> Result<Box<dyn Store>>) -> Resul
         (vec![Applied::New], vec![Applied::Duplicate])
     })?;
     std::thread::scope(|scope| {
-        let work = |store: &'_ dyn Store| (0..100).try_for_each(|n| store.apply(&[reward(300 + n, 1, one, 0)]).map(drop));
+        let work =
+            |store: &'_ dyn Store| (0..100).try_for_each(|n| store.apply(&[reward(300 + n, 1, one, 0)]).map(drop));
         let threads = [&a, &b, &a, &b].map(|store| scope.spawn(move || work(&**store)));
         threads.into_iter().try_for_each(|t| t.join().unwrap_or_else(|_| Err(Error::Store("a thread panicked".into()))))
     })?;

@@ -123,12 +123,17 @@ impl RedisStore {
         let source = match server.strip_prefix("redis+sentinel://") {
             None => Source::Server(Box::new(redis::Client::open(server).map_err(wrong)?)),
             Some(rest) => {
-                let (hosts, service) = rest.split_once('/').filter(|(h, s)| !h.is_empty() && !s.is_empty()).ok_or_else(|| {
-                    Error::invalid(format!("store {}; expected redis+sentinel://host:port,host:port/service", shown(address)))
-                })?;
+                let (hosts, service) =
+                    rest.split_once('/').filter(|(h, s)| !h.is_empty() && !s.is_empty()).ok_or_else(|| {
+                        Error::invalid(format!(
+                            "store {}; expected redis+sentinel://host:port,host:port/service",
+                            shown(address)
+                        ))
+                    })?;
                 let nodes: Vec<String> = hosts.split(',').map(|h| format!("redis://{h}")).collect();
                 let kind = redis::sentinel::SentinelServerType::Master;
-                let client = redis::sentinel::SentinelClient::build(nodes, service.to_string(), None, kind).map_err(wrong)?;
+                let client =
+                    redis::sentinel::SentinelClient::build(nodes, service.to_string(), None, kind).map_err(wrong)?;
                 Source::Sentinel(Mutex::new(client))
             }
         };
@@ -159,7 +164,9 @@ impl RedisStore {
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Option<Connection>>> {
-        self.connection.lock().map_err(|_| Error::Internal("an earlier call on this store panicked; open it again".into()))
+        self.connection
+            .lock()
+            .map_err(|_| Error::Internal("an earlier call on this store panicked; open it again".into()))
     }
 
     fn connect(&self) -> redis::RedisResult<Connection> {
@@ -338,7 +345,8 @@ const BATCH: usize = 200;
 
 impl Store for RedisStore {
     fn variants(&self) -> Result<Vec<Variant>> {
-        let texts: BTreeMap<String, String> = self.call("read", |c| redis::cmd("HGETALL").arg(self.key("variants")).query(c))?;
+        let texts: BTreeMap<String, String> =
+            self.call("read", |c| redis::cmd("HGETALL").arg(self.key("variants")).query(c))?;
         let read = |text: &String| serde_json::from_str(text).map_err(|_| self.damaged("a variant"));
         let mut variants = texts.values().map(read).collect::<Result<Vec<Variant>>>()?;
         variants.sort_by(|a, b| (&a.concept, a.id).cmp(&(&b.concept, b.id)));

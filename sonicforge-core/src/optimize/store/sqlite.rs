@@ -78,7 +78,10 @@ impl SqliteStore {
             let (application, schema) = (pragma(connection, "application_id")?, pragma(connection, "user_version")?);
             let foreign = application != 0 && application != APPLICATION;
             if foreign || (application == 0 && schema != 0) {
-                return Err(Error::Store(format!("{} is the database of another program; choose another file", path.display())));
+                return Err(Error::Store(format!(
+                    "{} is the database of another program; choose another file",
+                    path.display()
+                )));
             }
             if schema > SCHEMA {
                 return Err(Error::Store(format!(
@@ -108,7 +111,10 @@ impl SqliteStore {
                 .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
                 .map_err(failed)?;
             if !empty {
-                return Err(Error::Store(format!("{} is the database of another program; choose another file", path.display())));
+                return Err(Error::Store(format!(
+                    "{} is the database of another program; choose another file",
+                    path.display()
+                )));
             }
             transaction.execute_batch(TABLES).map_err(failed)?;
             transaction.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
@@ -119,7 +125,9 @@ impl SqliteStore {
     }
 
     fn connection(&self) -> Result<MutexGuard<'_, Connection>> {
-        self.connection.lock().map_err(|_| Error::Internal("an earlier call on this store panicked; open it again".into()))
+        self.connection
+            .lock()
+            .map_err(|_| Error::Internal("an earlier call on this store panicked; open it again".into()))
     }
 
     /// Runs `work` in one transaction; nothing of it stays after an error.
@@ -184,13 +192,8 @@ fn row_to_reward(row: &rusqlite::Row<'_>) -> rusqlite::Result<Reward> {
 }
 
 fn count(transaction: &Connection, key: &Key, version: i64, change: impl FnOnce(&mut Count)) -> rusqlite::Result<()> {
-    let place = params![
-        key.concept,
-        signed(key.variant.0),
-        signed(key.against.map_or(0, |a| a.0)),
-        key.metric,
-        key.epoch
-    ];
+    let place =
+        params![key.concept, signed(key.variant.0), signed(key.against.map_or(0, |a| a.0)), key.metric, key.epoch];
     let mut select = transaction.prepare_cached(
         "SELECT limbs FROM counters WHERE concept = ?1 AND variant = ?2 AND against = ?3 AND metric = ?4 AND epoch = ?5",
     )?;
@@ -256,7 +259,11 @@ impl Store for SqliteStore {
         self.write(|t| {
             let id = signed(variant.id.0);
             let held: Option<String> = t
-                .query_row("SELECT json FROM variants WHERE concept = ?1 AND id = ?2", params![variant.concept, id], |r| r.get(0))
+                .query_row(
+                    "SELECT json FROM variants WHERE concept = ?1 AND id = ?2",
+                    params![variant.concept, id],
+                    |r| r.get(0),
+                )
                 .optional()?;
             let held: Option<Variant> = held.and_then(|text| serde_json::from_str(&text).ok());
             if held.is_none_or(|held| variant.supersedes(&held)) {
