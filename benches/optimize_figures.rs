@@ -306,19 +306,30 @@ fn contextual(files: &[String]) {
             })
             .collect();
         let arms = rows.iter().map(|r| r.0).max().unwrap_or(0) + 1;
-        let optimizer = plain(Options { refresh_ms: u32::MAX, drift: Drift::None, ..Options::default() });
-        let place: BTreeMap<_, _> = offer(&optimizer, "c", arms).iter().enumerate().map(|(i, v)| (v.id, i)).collect();
         let begun = cpu_s();
-        let mut earned = 0.0;
-        for (round, (label, features)) in rows.iter().enumerate() {
-            let how = SuggestOptions { decision: Some(id(0, round as u64)), epoch: Some(0), context: Some(features) };
-            let suggestion = optimizer.suggest_with("c", &how).expect("a context in range");
-            let win = f64::from(place[&suggestion.variant] == *label);
-            earned += win;
-            optimizer.reward(&suggestion.token, win).expect("a reward");
-        }
-        let n = rows.len() as f64;
-        println!("{file}: {:.3} per round, {:.0} rounds per CPU second", earned / n, n / (cpu_s() - begun));
+        let once = |run: u64| {
+            let options = Options { seed: run, refresh_ms: u32::MAX, drift: Drift::None, ..Options::default() };
+            let optimizer = plain(options);
+            let offered = offer(&optimizer, "c", arms);
+            let place: BTreeMap<_, _> = offered.iter().enumerate().map(|(i, v)| (v.id, i)).collect();
+            let mut earned = 0.0;
+            for (round, (label, features)) in rows.iter().enumerate() {
+                let decision = Some(id(run, round as u64));
+                let how = SuggestOptions { decision, epoch: Some(0), context: Some(features) };
+                let suggestion = optimizer.suggest_with("c", &how).expect("a context in range");
+                let win = f64::from(place[&suggestion.variant] == *label);
+                earned += win;
+                optimizer.reward(&suggestion.token, win).expect("a reward");
+            }
+            earned / rows.len() as f64
+        };
+        let found: Vec<f64> = (0..10).map(once).collect();
+        let (low, high) = found.iter().fold((1.0, 0.0), |(l, h): (f64, f64), x| (l.min(*x), h.max(*x)));
+        println!(
+            "{file}: {:.3} per round (10 runs, {low:.3} to {high:.3}), {:.0} rounds per CPU second",
+            found.iter().sum::<f64>() / 10.0,
+            10.0 * rows.len() as f64 / (cpu_s() - begun)
+        );
     }
 }
 
@@ -357,7 +368,7 @@ fn stop(count: u64) {
                 });
                 let place: BTreeMap<_, _> =
                     offer(&optimizer, "c", 4).iter().enumerate().map(|(i, v)| (v.id, i)).collect();
-                let rule = StopRule { p_best: threshold, expected_loss: 0.0, at_least: 4 };
+                let rule = StopRule { p_best: threshold, ..StopRule::default() };
                 let mut seen = [(0u64, 0u64); 4];
                 for round in 0..20_000u64 {
                     // What the report says, without its pictures.
