@@ -401,8 +401,10 @@ fn proposals_and_evolution() {
     let (retired, added) = optimizer.evolve("rain", 0.05, 5).unwrap();
     assert!(!retired.is_empty() && retired.len() == added.len());
     assert!(retired.iter().all(|v| v.slots["genre"] != "jazz" && v.id != first.id));
-    let jazz = added.iter().filter(|v| v.slots["genre"] == "jazz").count();
-    assert!(jazz * 2 >= added.len(), "{added:?}");
+    // Proposals are drawn: most of them, not all, have what pleases.
+    let proposals: Vec<Variant> = (0..40).flat_map(|_| optimizer.propose("rain", 1).unwrap()).collect();
+    let jazz = proposals.iter().filter(|v| v.slots["genre"] == "jazz").count();
+    assert!(jazz >= 16, "{jazz} of 40; one in four by chance");
     play(200, 100);
     let all = optimizer.variants("rain").unwrap();
     assert_eq!(all.len(), 4 + added.len());

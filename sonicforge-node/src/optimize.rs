@@ -207,7 +207,7 @@ fn answer(core: &sonicforge_core::optimize::PromptOptimizer, call: Call) -> erro
         Call::Start { concept, count } => to_json(&core.start(&concept, count)?),
         Call::Propose { concept, count } => to_json(&core.propose(&concept, count)?),
         Call::Evolve { concept, below, at_least } => to_json(&core.evolve(&concept, below, at_least)?),
-        Call::Policy { concept } => to_json(&*core.policy(&concept)?),
+        Call::Policy { concept } => to_json(&core.policy(&concept)?.to_vec()),
         Call::Report { concept, rule } => Ok(core.report_with(&concept, &rule)?.to_json()),
         Call::Log { concept, metric } => to_json(&core.log(&concept, metric.as_deref())?),
         Call::Evaluate { concept, metric, policy } => to_json(&core.evaluate(&concept, metric.as_deref(), &policy)?),

@@ -393,8 +393,8 @@ class PromptOptimizer:
     def suggest_duel(self, concept: str) -> Duel:
         """Two different variants to be compared by a listener."""
         token, decision, first, second, propensity = self._native.suggest_duel(concept)
-        both = (Variant.from_dict(json.loads(text)) for text in (first, second))
-        return Duel(token, decision, *both, propensity)
+        a, b = (Variant.from_dict(json.loads(text)) for text in (first, second))
+        return Duel(token, decision, a, b, propensity)
 
     def reward(self, token: str, value: float, *, metric: str | None = None, revision: int = 0) -> Applied:
         """Counts a reward: "new", "duplicate", "revised" or "stale". It counts once, however often it comes."""
