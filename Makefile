@@ -1,4 +1,5 @@
-# The only entrance. Needs cargo, python3 >= 3.11, node >= 20.19, a C compiler and make; brings everything else itself.
+# The only entrance. Needs cargo, python3 >= 3.11, node >= 20.19, a C compiler and make; brings everything else itself (redis-server,
+# for the tests, by apt-get where there is none).
 #
 #   make demo [PROMPT="fast techno"] [TARGET=spotify]   music from words, mastered, with its report, into demo-out/
 #   make demo TRACK=song.flac [TARGET=spotify]          masters that track instead
@@ -8,7 +9,7 @@
 
 # One target triple and one profile for cargo, maturin and napi: the core is compiled once for all of them.
 export CARGO_BUILD_TARGET ?= $(shell rustc --print host-tuple)
-FEATURES := sonicforge-core/plot,sonicforge-core/opus,sonicforge-core/default-model
+FEATURES := sonicforge-core/plot,sonicforge-core/opus,sonicforge-core/default-model,sonicforge-core/sqlite,sonicforge-core/redis
 CORE := -p sonicforge-core --profile ci --features $(FEATURES)
 
 # Not `npm ci`: it wants the lock file to name the native packages of every other system too, and npm leaves those out.
@@ -27,15 +28,15 @@ PROMPT ?= slow ambient in D minor with warm pad and piano, 70 bpm
 SECONDS ?= 20
 SEED ?= 1
 
-.PHONY: demo demo-all test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
-        bench bench-peers golden docs wheels fuzz clean
+.PHONY: redis demo demo-all test test-rust test-python test-node build-python lint lint-rust lint-python lint-node lint-licenses \
+        bench drill bench-peers golden docs wheels fuzz clean
 
 test: test-rust test-python test-node
 	@echo "all suites passed"
 
 # The bindings have no Rust tests: they are named so that cargo gives all crates the features they have there.
 # The trees that tests/dependencies.rs looks at hold crates that no build here needs: they are fetched first.
-test-rust: $(READY)
+test-rust: $(READY) redis
 	cargo fetch --quiet --locked
 	cargo test $(CORE) -p sonicforge-default-model -p sonicforge-py -p sonicforge-node
 
@@ -63,6 +64,15 @@ demo-all: build-python
 	cmp demo-out/python/song.wav demo-out/rust/song.wav
 	cmp demo-out/python/song.wav demo-out/node/song.wav
 	@echo "Rust, Python and Node wrote the same file"
+
+# The tests of the optimizer's Redis store start a server of their own. Debian and Ubuntu: installed here; elsewhere say how.
+redis:
+	@command -v redis-server >/dev/null || { \
+	  echo "redis-server is not installed; trying apt-get"; \
+	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  command -v apt-get >/dev/null && $$SUDO apt-get update -qq && \
+	  $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server; \
+	  command -v redis-server >/dev/null || { echo "the tests need redis-server: install it (brew install redis, apt-get install redis-server)"; exit 1; }; }
 
 build-python: $(READY)
 	maturin develop --quiet --profile ci
@@ -102,6 +112,10 @@ golden: $(READY)
 
 bench:
 	cargo bench -p sonicforge-benches --features generate
+
+# Kills, duplicates and shuffles a million rewards over the durable stores (minutes to an hour; see benches/drill.rs).
+drill: $(READY) redis
+	cargo run --release -p sonicforge-benches --features optimize --bin drill
 
 # The same work through ffmpeg, sox, pedalboard and others, on a folder of music that you name (see benches/peers/README.md).
 MUSIC ?=

@@ -1,7 +1,8 @@
 //! # SonicForge
 //!
 //! Embeddable audio for hosts written in Rust, Python or Node: files in and out ([`io`]), measurement ([`analyze`]),
-//! mastering to a loudness target that is proved on the output ([`master`]) and music from text ([`generate`]).
+//! mastering to a loudness target that is proved on the output ([`master`]), music from text ([`generate`]) and prompts that learn
+//! ([`optimize`]).
 #![doc(test(attr(deny(warnings))))]
 
 pub mod audio;
@@ -19,6 +20,8 @@ pub mod generate;
 pub mod io;
 #[cfg(feature = "master")]
 pub mod master;
+#[cfg(feature = "optimize")]
+pub mod optimize;
 #[cfg(feature = "plot")]
 pub mod plot;
 
@@ -38,6 +41,9 @@ mod guide {
     mod analyze {}
     #[doc = include_str!("../../docs/master.md")]
     mod master {}
+    #[cfg(feature = "optimize")]
+    #[doc = include_str!("../../docs/optimize.md")]
+    mod optimize {}
     #[cfg(feature = "default-model")]
     #[doc = include_str!("../../docs/generate.md")]
     mod generate {}

@@ -1,10 +1,17 @@
 //! Every public name that `golden/api.json` lists in three spellings is there in Rust; Python and Node check theirs.
-#![cfg(all(feature = "default-model", feature = "io", feature = "master", feature = "plot"))]
+#![cfg(all(
+    feature = "default-model",
+    feature = "io",
+    feature = "master",
+    feature = "plot",
+    feature = "sqlite",
+    feature = "redis"
+))]
 
 use std::collections::BTreeSet;
 
 use sonicforge_core::progress::NoProgress;
-use sonicforge_core::{analyze, audio, error, generate, io, master, progress, testing};
+use sonicforge_core::{analyze, audio, error, generate, io, master, optimize, progress, testing};
 
 /// Compiles when the names exist, and says which they were.
 macro_rules! names {
@@ -88,6 +95,40 @@ fn every_listed_name_is_there() {
         generate::musicgen::quantize_with,
         generate::musicgen::QuantizeOptions,
         generate::musicgen::QuantizeReport,
+        optimize::Slot,
+        optimize::Space,
+        optimize::Metric,
+        optimize::Variant,
+        optimize::PromptOptimizer,
+        optimize::Options,
+        optimize::SuggestOptions,
+        optimize::Suggestion,
+        optimize::Duel,
+        optimize::Feedback,
+        optimize::Candidate,
+        optimize::Applied,
+        optimize::Imported,
+        optimize::PromptReport,
+        plot::prompt_svg,
+        optimize::VariantReport,
+        optimize::MetricReport,
+        optimize::Interval,
+        optimize::Moment,
+        optimize::StopRule,
+        optimize::ope::evaluate,
+        optimize::ope::Evaluation,
+        optimize::ope::Estimate,
+        optimize::ope::LoggedReward,
+        optimize::ope::Logged,
+        optimize::best,
+        optimize::ThompsonSampler,
+        optimize::store::Store,
+        optimize::store::store_contract,
+        optimize::store::open_store,
+        optimize::store::MemoryStore,
+        optimize::store::SqliteStore,
+        optimize::store::RedisStore,
+        optimize::store::SpooledStore,
         testing::Signal,
     ];
     let methods = methods![
@@ -179,6 +220,36 @@ fn every_listed_name_is_there() {
         "generate::musicgen::MusicGen::decode_codes" => generate::musicgen::MusicGen::decode_codes,
         "generate::musicgen::MusicGen::encode_audio" => generate::musicgen::MusicGen::encode_audio,
         "generate::musicgen::MusicStream::next_chunk" => generate::musicgen::MusicStream::next_chunk,
+        "optimize::Space::of" => |slots: Vec<(String, Vec<String>)>| optimize::Space::of(slots),
+        "optimize::PromptOptimizer::new" => optimize::PromptOptimizer::new,
+        "optimize::PromptOptimizer::options" => optimize::PromptOptimizer::options,
+        "optimize::PromptOptimizer::suggest" => optimize::PromptOptimizer::suggest,
+        "optimize::PromptOptimizer::suggest_with" => optimize::PromptOptimizer::suggest_with,
+        "optimize::PromptOptimizer::suggest_batch" => optimize::PromptOptimizer::suggest_batch,
+        "optimize::PromptOptimizer::suggest_top" => optimize::PromptOptimizer::suggest_top,
+        "optimize::PromptOptimizer::suggest_duel" => optimize::PromptOptimizer::suggest_duel,
+        "optimize::PromptOptimizer::reward" => optimize::PromptOptimizer::reward,
+        "optimize::PromptOptimizer::reward_with" => optimize::PromptOptimizer::reward_with,
+        "optimize::PromptOptimizer::reward_all" => optimize::PromptOptimizer::reward_all,
+        "optimize::PromptOptimizer::variants" => optimize::PromptOptimizer::variants,
+        "optimize::PromptOptimizer::concepts" => optimize::PromptOptimizer::concepts,
+        "optimize::PromptOptimizer::add" => optimize::PromptOptimizer::add,
+        "optimize::PromptOptimizer::set_status" => optimize::PromptOptimizer::set_status,
+        "optimize::PromptOptimizer::set_control" => optimize::PromptOptimizer::set_control,
+        "optimize::PromptOptimizer::start" => optimize::PromptOptimizer::start,
+        "optimize::PromptOptimizer::propose" => optimize::PromptOptimizer::propose,
+        "optimize::PromptOptimizer::evolve" => optimize::PromptOptimizer::evolve,
+        "optimize::PromptOptimizer::policy" => optimize::PromptOptimizer::policy,
+        "optimize::PromptOptimizer::report" => optimize::PromptOptimizer::report,
+        "optimize::PromptOptimizer::log" => optimize::PromptOptimizer::log,
+        "optimize::PromptOptimizer::evaluate" => optimize::PromptOptimizer::evaluate,
+        "optimize::PromptOptimizer::export_state" => optimize::PromptOptimizer::export_state,
+        "optimize::PromptOptimizer::import_state" => optimize::PromptOptimizer::import_state,
+        "optimize::PromptOptimizer::refresh" => optimize::PromptOptimizer::refresh,
+        "optimize::PromptOptimizer::flush" => optimize::PromptOptimizer::flush,
+        "optimize::PromptReport::to_json" => optimize::PromptReport::to_json,
+        "optimize::PromptReport::from_json" => optimize::PromptReport::from_json,
+        "optimize::PromptReport::summary" => optimize::PromptReport::summary,
         "testing::Signal::render" => testing::Signal::render,
     ];
     let compiled: BTreeSet<&str> = names.into_iter().chain(methods).collect();

@@ -95,6 +95,16 @@ fn the_full_tree_and_the_bare_one() {
     assert!(!bare.iter().any(|n| n.starts_with("symphonia") || n == "toml" || n == "lofty"), "{bare:?}");
 }
 
+/// The durable stores bring their two guests and nothing that runs beside them.
+#[test]
+fn the_tree_of_the_stores() {
+    let names = tree(&["--no-default-features", "--features", "sqlite,redis"]);
+    assert_quiet_but(&names, &["redis", "rusqlite", "libsqlite3-sys"]);
+    assert!(names.iter().any(|n| n == "rusqlite") && names.iter().any(|n| n == "redis"), "{names:?}");
+    // The memory store alone brings neither.
+    assert_quiet(&tree(&["--no-default-features", "--features", "optimize"]));
+}
+
 /// candle and the tokenizers come with rayon, and with nothing that speaks to a network; the hub comes with one blocking
 /// client of HTTP, and with no async runtime.
 #[test]
@@ -127,6 +137,8 @@ fn no_threads_of_its_own() {
                 walk(&path, found);
             } else if path.extension().is_some_and(|e| e == "rs")
                 && !path.ends_with("musicgen/kernels/pool.rs")
+                // A test that anybody's store can run: four threads, gone when it returns.
+                && !path.ends_with("optimize/store/contract.rs")
                 && !path.to_string_lossy().ends_with("_tests.rs")
             {
                 let text = std::fs::read_to_string(&path).unwrap();

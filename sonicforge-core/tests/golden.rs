@@ -15,6 +15,9 @@
 //! | `decode_codes` | `checkpoint`, `codes` | `sample_rate`, `channels`, `frames`, and `probes` as of `render` |
 //! | `encode_audio` | `checkpoint`, `sample_rate`, `samples` (`[channels][frames]`) | `codes` |
 //! | `generation_error` | `checkpoint`, `batches` (lists of requests) | `errors`: the code of each batch, none of which may succeed |
+//! | `optimize` | `space`, `options`, `concepts`, `variants` (to start each with), `rounds`, `context` | of round n, which asks concept n mod (number of concepts) with the decision n (as 24 hexadecimal digits) in epoch n / 8 (rounded down), with the context [(n mod 5)/4 − ½, (n mod 3)/2 − ½] if so said, and rewards it by 1 where (7n + length of the prompt) mod 3 = 0, else by 0: `prompts`, `propensities`, `tokens`; then of the first concept the `policy` by id and of its report `p_best` and `means` of the utility, the leader first; `state`, the export |
+//! | `optimize_errors` | `space`, `concept`, `spaces`, `tokens`, `values` | the code of each space, of each token rewarded by 1, of each value for a good token; `unknown_concept`: of a suggestion; `state`: of importing `{}` |
+//! | `evaluate_policy` | `log` | the evaluation |
 //!
 //! A `checkpoint` is a folder in `tests/fixtures/generate`, or `default` (with the feature `default-model`), loaded in f32 with one thread. A `request` has the fields of
 //! `Request` that JSON can hold. These cases (folder `generate`) need the feature `generate`.
@@ -37,8 +40,10 @@ fn golden_vectors() {
     let at_least: usize = std::fs::read_to_string(root.join("COUNT")).unwrap().trim().parse().unwrap();
     assert!(cases.len() >= at_least, "{} golden cases, but COUNT says {at_least}", cases.len());
     let mut failures = Vec::new();
-    let possible =
-        |path: &&PathBuf| cfg!(feature = "generate") || !path.parent().is_some_and(|p| p.ends_with("generate"));
+    let possible = |path: &&PathBuf| {
+        let of = |folder: &str| path.parent().is_some_and(|p| p.ends_with(folder));
+        (cfg!(feature = "generate") || !of("generate")) && (cfg!(feature = "optimize") || !of("optimize"))
+    };
     for path in cases.iter().filter(possible) {
         let case: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap())
             .unwrap_or_else(|e| panic!("{} is not JSON: {e}", path.display()));
@@ -104,6 +109,16 @@ fn run(case: &Value) -> Value {
                 Err(error) => serde_json::json!({ "error": error.code() }),
             }
         }
+        #[cfg(feature = "optimize")]
+        Some("optimize") => optimizing::optimize(&case["parameters"]),
+        #[cfg(feature = "optimize")]
+        Some("optimize_errors") => optimizing::errors(&case["parameters"]),
+        #[cfg(feature = "optimize")]
+        Some("evaluate_policy") => {
+            let log: Vec<sonicforge_core::optimize::ope::Logged> =
+                serde_json::from_value(case["parameters"]["log"].clone()).unwrap();
+            serde_json::to_value(sonicforge_core::optimize::ope::evaluate(&log).unwrap()).unwrap()
+        }
         #[cfg(feature = "generate")]
         Some(operation) => generation::run(operation, &case["parameters"]),
         other => panic!("unknown golden operation {other:?}"),
@@ -114,6 +129,82 @@ fn run(case: &Value) -> Value {
 fn probes(audio: &AudioBuffer) -> Vec<Vec<f32>> {
     let frames = audio.frames();
     (0..audio.channels()).map(|c| (1..=16).map(|k| audio.channel(c)[k * frames / 17]).collect()).collect()
+}
+
+/// The operations of the optimizer.
+#[cfg(feature = "optimize")]
+mod optimizing {
+    use serde_json::{Map, Value, json};
+    use sonicforge_core::error::Result;
+    use sonicforge_core::optimize::store::MemoryStore;
+    use sonicforge_core::optimize::{Options, PromptOptimizer, Space, SuggestOptions};
+
+    fn open(parameters: &Value, options: Options) -> PromptOptimizer {
+        let space: Space = serde_json::from_value(parameters["space"].clone()).unwrap();
+        PromptOptimizer::new(Some(space), Box::new(MemoryStore::new()), options).unwrap()
+    }
+
+    pub fn optimize(parameters: &Value) -> Value {
+        let optimizer = open(parameters, Options::from_json(&parameters["options"].to_string()).unwrap());
+        let concepts: Vec<&str> =
+            parameters["concepts"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
+        for concept in &concepts {
+            optimizer.start(concept, parameters["variants"].as_u64().unwrap() as usize).unwrap();
+        }
+        let (mut prompts, mut propensities, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+        for n in 0..parameters["rounds"].as_u64().unwrap() {
+            let context = [(n % 5) as f64 / 4.0 - 0.5, (n % 3) as f64 / 2.0 - 0.5];
+            let how = SuggestOptions {
+                decision: Some(format!("{n:024x}").parse().unwrap()),
+                epoch: Some((n / 8) as u32),
+                context: parameters["context"].as_bool().unwrap().then_some(&context),
+            };
+            let s = optimizer.suggest_with(concepts[n as usize % concepts.len()], &how).unwrap();
+            let value = if (7 * n + s.prompt.len() as u64) % 3 == 0 { 1.0 } else { 0.0 };
+            optimizer.reward(&s.token, value).unwrap();
+            prompts.push(s.prompt);
+            propensities.push(s.propensity);
+            tokens.push(s.token);
+        }
+        let policy: Map<String, Value> = optimizer
+            .policy(concepts[0])
+            .unwrap()
+            .iter()
+            .map(|c| (c.variant.to_string(), json!(c.propensity)))
+            .collect();
+        let report = optimizer.report(concepts[0]).unwrap();
+        json!({
+            "prompts": prompts,
+            "propensities": propensities,
+            "tokens": tokens,
+            "policy": policy,
+            "p_best": report.variants.iter().map(|v| v.p_best).collect::<Vec<_>>(),
+            "means": report.variants.iter().map(|v| v.utility.mean).collect::<Vec<_>>(),
+            "state": optimizer.export_state().unwrap(),
+        })
+    }
+
+    fn code<T>(outcome: Result<T>) -> Value {
+        outcome.err().map_or(Value::Null, |e| e.code().into())
+    }
+
+    pub fn errors(parameters: &Value) -> Value {
+        let optimizer = open(parameters, Options::default());
+        let concept = parameters["concept"].as_str().unwrap();
+        let unknown = code(optimizer.suggest(concept));
+        optimizer.start(concept, 4).unwrap();
+        let token = optimizer.suggest(concept).unwrap().token;
+        let each = |key: &str, of: &dyn Fn(&Value) -> Value| -> Vec<Value> {
+            parameters[key].as_array().unwrap().iter().map(of).collect()
+        };
+        json!({
+            "spaces": each("spaces", &|s| code(serde_json::from_value::<Space>(s.clone()).unwrap().validate())),
+            "tokens": each("tokens", &|t| code(optimizer.reward(t.as_str().unwrap(), 1.0))),
+            "values": each("values", &|v| code(optimizer.reward(&token, v.as_f64().unwrap()))),
+            "unknown_concept": unknown,
+            "state": code(optimizer.import_state("{}")),
+        })
+    }
 }
 
 /// The operations on the tiny checkpoints.

@@ -40,7 +40,7 @@ export function rangeError(message) {
 
 // The core spells its parameters and methods in snake_case. Values, such as `high_shelf`, are spelled alike in all languages.
 const PARAMETER =
-  /\b(?:top_k|top_p|token_ids|guidance_scale|continue_from|continue_codes)\b|\b[a-z]+(?:_[a-z0-9]+)*_(?:hz|db|dbtp|dbfs|lufs|lu|ms|s|percent|rate|format|frames|stereo|mono)\b/g
+  /\b(?:max_share|control_share|refresh_rewards|p_best|expected_loss|at_least|at_most|top_k|top_p|token_ids|guidance_scale|continue_from|continue_codes)\b|\b[a-z]+(?:_[a-z0-9]+)*_(?:hz|db|dbtp|dbfs|lufs|lu|ms|s|percent|rate|format|frames|stereo|mono)\b/g
 
 function inCamelCase(message) {
   // "unknown field `a_b`, expected one of `c_d`, `e_f`": here every quoted word is a key.

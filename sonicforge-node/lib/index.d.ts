@@ -804,3 +804,272 @@ export namespace testing {
 }
 
 export {}
+
+/** One part of a prompt and the values that it can take. */
+export interface Slot {
+  name: string
+  values: readonly string[]
+}
+
+/** Slots and the template that makes a prompt of one value per slot. */
+export class Space {
+  /** `template` has `{slot}` for each slot and, where it is wanted, `{concept}`; `{{` and `}}` are braces. */
+  constructor(fields: { slots: readonly Slot[]; template: string })
+  /** From values by slot; without a template the concept and the values, with commas between. */
+  static of(slots: Readonly<Record<string, readonly string[]>>, template?: string): Space
+  readonly slots: readonly Slot[]
+  readonly template: string
+}
+
+/** One kind of reward and its share in the utility. */
+export interface Metric {
+  name: string
+  /** 0 or 1 (which it is unless given); a number from 0 to 1; any number of magnitude up to 2^20. */
+  kind?: 'binary' | 'rating' | 'real' | undefined
+  /** In the utility; negative for a penalty, 0 for what is only constrained or watched. 1 unless given. */
+  weight?: number | undefined
+  /** The mean must be at least this; a variant that misses it is not offered. */
+  atLeast?: number | undefined
+  /** The mean must be at most this. */
+  atMost?: number | undefined
+  /** How probable the miss must be before a variant is left out, 0.5 to 1 (exclusive); 0.95 unless given. */
+  confidence?: number | undefined
+}
+
+/** One prompt of a concept. */
+export interface Variant {
+  /** Sixteen hexadecimal digits that follow from the slots or the text. */
+  id: string
+  concept: string
+  /** Value by slot; empty for free text. */
+  slots: Record<string, string>
+  /** The prompt. */
+  text: string
+  status: 'active' | 'paused' | 'retired'
+  control: boolean
+  /** Counts the changes of status and control. */
+  revision: number
+}
+
+/** What to generate next. */
+export interface Suggestion {
+  /** What the reward is to come back with; keep it beside the track. */
+  token: string
+  /** The decision's id, 24 hexadecimal digits. */
+  decision: string
+  concept: string
+  /** The variant's id. */
+  variant: string
+  prompt: string
+  /** The probability with which it was drawn; exact. */
+  propensity: number
+  /** All that could have been drawn. */
+  candidates: { variant: string; propensity: number }[]
+}
+
+/** Two prompts to be compared. */
+export interface Duel {
+  /** What the verdict is to come back with: 1 where the first won, 0 where the second did, 0.5 for a draw. */
+  token: string
+  decision: string
+  first: Variant
+  second: Variant
+  /** The probability of this pair, in any order. */
+  propensity: number
+}
+
+/** What became of a reward. */
+export type Applied = 'new' | 'duplicate' | 'revised' | 'stale'
+
+/** A reward that is to be counted. */
+export interface Feedback {
+  token: string
+  value: number
+  /** The first metric unless given. */
+  metric?: string | undefined
+  /** The highest revision holds; of equal ones the larger value. 0 unless given. */
+  revision?: number | undefined
+}
+
+/** A mean with its 95 % credible interval. */
+export interface Interval {
+  mean: number
+  low: number
+  high: number
+}
+
+/** One variant of a report. */
+export interface VariantReport {
+  variant: Variant
+  /** Share of the traffic that it gets now. */
+  share: number
+  /** The probability that it is the best of those offered. */
+  pBest: number
+  /** The weighted sum over metrics, or the mean itself where there is one metric. */
+  utility: Interval
+  /** How much utility per decision choosing it would cost, as far as is known. */
+  expectedLoss: number
+  /** Utility over the control's; `null` without one. */
+  lift: Interval | null
+  /** The probability that it is better than the control. */
+  pOverControl: number | null
+  metrics: { name: string; rewards: number; value: Interval }[]
+  /** The density of its utility at equal steps over the report's axis. */
+  density: number[]
+}
+
+/** What is known of a concept. */
+export class PromptReport {
+  static fromJson(text: string): PromptReport
+  toJson(): string
+  /** A few lines for a terminal. */
+  summary(): string
+  /** As a picture: one self-contained SVG. */
+  svg(): string
+  readonly schema: number
+  readonly concept: string
+  /** Variants that are offered, the likeliest to be the best first. */
+  readonly variants: VariantReport[]
+  /** How many others are paused or retired. */
+  readonly resting: number
+  /** Whether the rule says that it is decided. */
+  readonly finished: boolean
+  /** Id of the leader. */
+  readonly leader: string
+  /** Why it is decided or not, in words. */
+  readonly verdict: string
+  readonly axis: [number, number]
+  /** Bucket by bucket. */
+  readonly history: { epoch: number; rewards: number; mean: number; regret: number }[]
+  /** Name of the first metric. */
+  readonly metric: string
+}
+
+/** A reward per decision and its 95 % interval. */
+export interface Estimate {
+  value: number
+  low: number
+  high: number
+}
+
+/** What a log says of a policy. */
+export interface Evaluation {
+  decisions: number
+  /** Effective sample size: as many decisions of the policy itself would say as much. */
+  effective: number
+  /** Inverse propensity score: unbiased, wide. */
+  ips: Estimate
+  /** Self-normalized: a little biased, narrower. */
+  snips: Estimate
+  /** Doubly robust, where every decision came with a model. */
+  dr: Estimate | null
+  /** Why not to trust it, in words. */
+  warning: string | null
+}
+
+/** How an optimizer works. */
+export interface OptimizerOptions {
+  /** `"memory:"` unless given; the path of an SQLite file, `redis://host:port/db` or `redis+sentinel://host:port,…/service`. */
+  store?: string | undefined
+  /** SQLite's: acknowledged when it is on the disk (`"power"`, unless given), or when it survives the process. */
+  durability?: 'power' | 'process' | undefined
+  /** A file of this process alone, before a Redis server that may forget. */
+  spool?: string | URL | undefined
+  /** Tokens are taken by optimizers of the same name only. */
+  name?: string | undefined
+  /** A string is a binary metric; `["approval"]` unless given. */
+  metrics?: readonly (Metric | string)[] | undefined
+  /** Whether variants and concepts learn from each other as far as the evidence says; `"auto"` unless given. */
+  model?: 'auto' | 'independent' | undefined
+  /** How the past is weighed, in buckets; `"auto"` unless given. */
+  drift?: 'auto' | 'none' | { discount: number } | { window: number } | undefined
+  policy?:
+    | { mode?: 'thompson' | 'optimistic' | 'top_two'; floor?: number; controlShare?: number; maxShare?: number }
+    | undefined
+  /** Of binary metrics and ratings; `[1, 1]` unless given. */
+  prior?: readonly [number, number] | undefined
+  linear?: { ridge?: number; exploration?: number } | undefined
+  /** Length of a bucket of time in seconds; a day unless given. */
+  bucketS?: number | undefined
+  /** A policy is renewed after this many rewards; 1 unless given. */
+  refreshRewards?: number | undefined
+  /** Other processes' rewards are asked for at most this often; 200 unless given. */
+  refreshMs?: number | undefined
+  seed?: number | bigint | undefined
+  /** Signs the tokens, for those that travel through clients. */
+  secret?: string | undefined
+}
+
+/** Learns which prompts please. Several workers and processes share one through its store. */
+export class PromptOptimizer {
+  private constructor()
+  /** Opens the store and makes an optimizer over it; without a space only free text can be offered. */
+  static open(space: Space | null, options?: OptimizerOptions): Promise<PromptOptimizer>
+  readonly space: Space | null
+  /** All options with their values. */
+  options(): Promise<Record<string, unknown>>
+  /** Draws a prompt for a concept. Nothing is written: the token carries all that the reward needs. */
+  suggest(
+    concept: string,
+    options?: { decision?: string | undefined; epoch?: number | undefined; context?: ArrayLike<number> | undefined },
+  ): Promise<Suggestion>
+  /** Several independent suggestions, for generating in parallel. */
+  suggestBatch(concept: string, count: number): Promise<Suggestion[]>
+  /** Several different variants; `propensity` is the probability of being among them. */
+  suggestTop(concept: string, count: number): Promise<Suggestion[]>
+  /** Two different variants to be compared by a listener. */
+  suggestDuel(concept: string): Promise<Duel>
+  /** Counts a reward. It counts once, however often it comes. */
+  reward(token: string, value: number, options?: { metric?: string | undefined; revision?: number | undefined }): Promise<Applied>
+  /** Counts rewards, all or none; says of each what became of it. */
+  rewardAll(feedback: readonly Feedback[]): Promise<Applied[]>
+  /** All variants of a concept, in the order of their ids. */
+  variants(concept: string): Promise<Variant[]>
+  /** All concepts that have variants. */
+  concepts(): Promise<string[]>
+  /** Offers a variant from now on, from one value per slot or of free text. */
+  add(
+    concept: string,
+    what: string | { text?: string | undefined; slots?: Readonly<Record<string, string>> | undefined; control?: boolean | undefined },
+  ): Promise<Variant>
+  /** Pauses, retires or resumes a variant. */
+  setStatus(concept: string, variant: string, status: 'active' | 'paused' | 'retired'): Promise<void>
+  /** Makes a variant the control of its concept, in place of the one before. */
+  setControl(concept: string, variant: string): Promise<void>
+  /** Begins a concept with variants spread over the space, 4 unless given; where it has active ones, nothing happens. */
+  start(concept: string, count?: number): Promise<Variant[]>
+  /** New variants that are likely to please, by what the slots have shown so far; they are not added yet. */
+  propose(concept: string, count?: number): Promise<Variant[]>
+  /** Retires the hopeless and adds a new proposal for each. */
+  evolve(
+    concept: string,
+    options?: { below?: number | undefined; atLeast?: number | undefined },
+  ): Promise<{ retired: Variant[]; added: Variant[] }>
+  /** The probabilities that suggestions are drawn with now, by variant id. */
+  policy(concept: string): Promise<Record<string, number>>
+  /** What is known of a concept, and whether it is decided. */
+  report(
+    concept: string,
+    options?: { pBest?: number | undefined; expectedLoss?: number | undefined; atLeast?: number | undefined },
+  ): Promise<PromptReport>
+  /** The rewarded decisions of a concept, with their propensities. */
+  log(
+    concept: string,
+    options?: { metric?: string | undefined },
+  ): Promise<{ variant: string; propensity: number; reward: number; epoch: number }[]>
+  /** What another policy (probabilities by variant id, summing to 1) would have earned. */
+  evaluate(concept: string, policy: Readonly<Record<string, number>>, options?: { metric?: string | undefined }): Promise<Evaluation>
+  /** Variants and ledger as JSON: the same text after any order of the same events. */
+  exportState(): Promise<string>
+  /** Merges what another optimizer exported; may be done twice. */
+  importState(text: string): Promise<{ variants: number; new: number; revised: number; duplicate: number; stale: number }>
+  /** Asks the store for everything that others have done. */
+  refresh(): Promise<void>
+  /** Delivers what a spool holds; how many rewards are still on the way. */
+  flush(): Promise<number>
+}
+
+/** What another policy would have earned, from any log. */
+export function evaluatePolicy(
+  log: readonly { propensity: number; reward: number; target: number; model?: readonly [number, number] | undefined }[],
+): Evaluation

@@ -1,4 +1,4 @@
-// SonicForge: audio files in and out, measurement, mastering to a loudness target, and music from text.
+// SonicForge: audio files in and out, measurement, mastering to a loudness target, music from text, and prompts that learn.
 //
 // The public face. What is compiled is only reached from here; every argument is looked at before it crosses the border.
 
@@ -9,6 +9,7 @@ export { AudioBuffer, info } from './audio.js'
 export { SonicForgeError } from './errors.js'
 export { Generator, MusicGen, quantize } from './generate.js'
 export { Plan, Report, Target, gainMatched, master, masterFile, plan } from './master.js'
+export { PromptOptimizer, PromptReport, Space, evaluatePolicy } from './optimize.js'
 export {
   DeEsser,
   Equalizer,

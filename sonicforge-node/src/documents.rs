@@ -5,6 +5,7 @@ use napi_derive::napi;
 use sonicforge_core::analyze::Analysis;
 use sonicforge_core::error::Error;
 use sonicforge_core::master::{Plan, Preset, Report};
+use sonicforge_core::optimize::PromptReport;
 
 use crate::enter::enter;
 
@@ -16,6 +17,7 @@ pub fn normalize(kind: String, text: String) -> Result<String, String> {
             "analysis" => Analysis::from_json(&text)?.to_json(),
             "preset" => Preset::from_json(&text)?.to_json(),
             "plan" => Plan::from_json(&text)?.to_json(),
+            "prompt_report" => PromptReport::from_json(&text)?.to_json(),
             "report" => Report::from_json(&text)?.to_json(),
             _ => return Err(Error::Internal(format!("no document is called {kind}"))),
         })

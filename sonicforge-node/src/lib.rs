@@ -11,6 +11,7 @@ mod enter;
 mod generate;
 mod io;
 mod master;
+mod optimize;
 mod plot;
 mod processors;
 mod stream;

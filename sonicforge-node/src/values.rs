@@ -11,6 +11,7 @@ use sonicforge_core::error::{Error, Result};
 use sonicforge_core::io::Tags;
 
 use crate::generate::{MusicGen, MusicStream};
+use crate::optimize::PromptOptimizer;
 use crate::stream::{Reader, Writer};
 
 /// Copies the host's samples; it may write to them while we work.
@@ -45,6 +46,8 @@ pub enum Outcome {
     Sounds(Vec<AudioBuffer>),
     /// Codes of the codec, one array per codebook.
     Codes(Vec<Vec<u32>>),
+    /// An optimizer over its store.
+    Optimizer(PromptOptimizer),
     /// A loaded model.
     Model(MusicGen),
     /// A piece that is being made.
@@ -94,6 +97,7 @@ impl ToNapiValue for Outcome {
                     model.weigh(Env::from_raw(env), 1)?;
                     ToNapiValue::to_napi_value(env, model)
                 }
+                Outcome::Optimizer(optimizer) => ToNapiValue::to_napi_value(env, optimizer),
                 Outcome::Stream(stream) => ToNapiValue::to_napi_value(env, stream),
                 Outcome::Reader(reader) => ToNapiValue::to_napi_value(env, reader),
                 Outcome::Writer(writer) => ToNapiValue::to_napi_value(env, writer),

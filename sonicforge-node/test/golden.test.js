@@ -9,7 +9,8 @@ import * as sonicforge from '../lib/index.js'
 import { camel } from '../lib/names.js'
 import { here } from './support.js'
 
-const { AudioBuffer, MasteringChain, MusicGen, Plan, Preset, analyze, master, plan, testing } = sonicforge
+const { AudioBuffer, MasteringChain, MusicGen, Plan, Preset, PromptOptimizer, Space, analyze, evaluatePolicy, master, plan, testing } =
+  sonicforge
 const root = here('../../sonicforge-core/tests/golden/')
 
 const operations = {
@@ -50,6 +51,59 @@ const operations = {
     const audio = AudioBuffer.fromChannels(samples.map((channel) => Float32Array.from(channel)), { sampleRate })
     return { codes: lists(await (await load(checkpoint)).encodeAudio(audio)) }
   },
+  optimize: async ({ parameters: { space, options, concepts, variants, rounds, context } }) => {
+    // JSON.parse has rounded the largest seed there is.
+    const seed = options.seed > Number.MAX_SAFE_INTEGER ? 2n ** 64n - 1n : options.seed
+    const optimizer = await PromptOptimizer.open(new Space(space), { ...options, seed })
+    for (const concept of concepts) await optimizer.start(concept, variants)
+    const suggestions = []
+    for (let n = 0; n < rounds; n += 1) {
+      const s = await optimizer.suggest(concepts[n % concepts.length], {
+        decision: n.toString(16).padStart(24, '0'),
+        epoch: Math.floor(n / 8),
+        context: context ? [(n % 5) / 4 - 0.5, (n % 3) / 2 - 0.5] : undefined,
+      })
+      await optimizer.reward(s.token, (7 * n + s.prompt.length) % 3 === 0 ? 1 : 0)
+      suggestions.push(s)
+    }
+    const report = await optimizer.report(concepts[0])
+    return {
+      prompts: suggestions.map((s) => s.prompt),
+      propensities: suggestions.map((s) => s.propensity),
+      tokens: suggestions.map((s) => s.token),
+      policy: await optimizer.policy(concepts[0]),
+      pBest: report.variants.map((v) => v.pBest),
+      means: report.variants.map((v) => v.utility.mean),
+      state: await optimizer.exportState(),
+    }
+  },
+  optimize_errors: async ({ parameters: { space, concept, spaces, tokens, values } }) => {
+    const code = async (call) => {
+      try {
+        await call()
+        return null
+      } catch (error) {
+        return error.code
+      }
+    }
+    const all = async (items, call) => {
+      const codes = []
+      for (const item of items) codes.push(await code(() => call(item)))
+      return codes
+    }
+    const optimizer = await PromptOptimizer.open(new Space(space))
+    const unknownConcept = await code(() => optimizer.suggest(concept))
+    await optimizer.start(concept)
+    const { token } = await optimizer.suggest(concept)
+    return {
+      spaces: await all(spaces, (s) => new Space(s)),
+      tokens: await all(tokens, (t) => optimizer.reward(t, 1)),
+      values: await all(values, (v) => optimizer.reward(token, v)),
+      unknownConcept,
+      state: await code(() => optimizer.importState('{}')),
+    }
+  },
+  evaluate_policy: ({ parameters: { log } }) => evaluatePolicy(log),
   generation_error: async ({ parameters: { checkpoint, batches } }) => {
     const model = await load(checkpoint)
     const code = (batch) => model.generateBatch(batch).then(() => null, (error) => error.code)

@@ -14,6 +14,7 @@ mod generator;
 mod io;
 mod json;
 mod master;
+mod optimize;
 mod plot;
 mod testing;
 
@@ -31,6 +32,7 @@ fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
     generator::register(m)?;
     io::register(m)?;
     master::register(m)?;
+    optimize::register(m)?;
     plot::register(m)?;
     m.add_function(wrap_pyfunction!(normalize, m)?)?;
     testing::register(m)
@@ -44,6 +46,7 @@ fn normalize(py: Python<'_>, kind: &str, text: &str) -> PyResult<String> {
         "module" => chain::normalize_module(text),
         "preset" => Ok(sonicforge_core::master::Preset::from_json(text)?.to_json()),
         "plan" => Ok(sonicforge_core::master::Plan::from_json(text)?.to_json()),
+        "prompt_report" => Ok(sonicforge_core::optimize::PromptReport::from_json(text)?.to_json()),
         "report" => Ok(sonicforge_core::master::Report::from_json(text)?.to_json()),
         "target" => master::normalize_target(text),
         _ => Err(sonicforge_core::error::Error::Internal(format!("no document is called {kind}"))),

@@ -57,3 +57,10 @@ def test_example_song(folder, capsys, monkeypatch):
     assert sf.AudioBuffer.read("out/song.wav").seconds == sf.AudioBuffer.read("out/song-raw.flac").seconds == 2.0
     assert sf.Report.from_json(Path("out/song.json").read_text(encoding="utf-8")).loudness_reached
     assert "dBTP" in capsys.readouterr().out
+
+
+def test_example_optimize(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["optimize.py", "120", "optimize.svg", "taste.db"])
+    runpy.run_path(str(ROOT / "examples" / "python" / "optimize.py"), run_name="__main__")
+    assert "P(best)" in capsys.readouterr().out
+    assert Path("optimize.svg").read_text(encoding="utf-8").startswith("<svg")

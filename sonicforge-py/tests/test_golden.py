@@ -107,7 +107,71 @@ def generation_error(case):
     return {"errors": errors}
 
 
+def optimizer_of(parameters, options):
+    options = dict(options)
+    if "metrics" in options:
+        options["metrics"] = [sf.Metric(**m) for m in options["metrics"]]
+    return sf.PromptOptimizer(sf.Space.from_dict(parameters["space"]), **options)
+
+
+def optimize(case):
+    parameters = case["parameters"]
+    optimizer = optimizer_of(parameters, parameters["options"])
+    concepts = parameters["concepts"]
+    for concept in concepts:
+        optimizer.start(concept, parameters["variants"])
+    suggestions = []
+    for n in range(parameters["rounds"]):
+        context = [n % 5 / 4 - 0.5, n % 3 / 2 - 0.5] if parameters["context"] else None
+        concept = concepts[n % len(concepts)]
+        s = optimizer.suggest(concept, decision=f"{n:024x}", epoch=n // 8, context=context)
+        optimizer.reward(s.token, 1.0 if (7 * n + len(s.prompt)) % 3 == 0 else 0.0)
+        suggestions.append(s)
+    report = optimizer.report(concepts[0])
+    return {
+        "prompts": [s.prompt for s in suggestions],
+        "propensities": [s.propensity for s in suggestions],
+        "tokens": [s.token for s in suggestions],
+        "policy": optimizer.policy(concepts[0]),
+        "p_best": [v.p_best for v in report.variants],
+        "means": [v.utility.mean for v in report.variants],
+        "state": optimizer.export_state(),
+    }
+
+
+def code_of(call):
+    try:
+        call()
+    except sf.SonicForgeError as error:
+        return error.code
+    return None
+
+
+def optimize_errors(case):
+    parameters = case["parameters"]
+    optimizer, concept = optimizer_of(parameters, {}), parameters["concept"]
+    unknown = code_of(lambda: optimizer.suggest(concept))
+    optimizer.start(concept)
+    token = optimizer.suggest(concept).token
+    return {
+        "spaces": [code_of(lambda s=s: sf.Space.from_dict(s)) for s in parameters["spaces"]],
+        "tokens": [code_of(lambda t=t: optimizer.reward(t, 1.0)) for t in parameters["tokens"]],
+        "values": [code_of(lambda v=v: optimizer.reward(token, v)) for v in parameters["values"]],
+        "unknown_concept": unknown,
+        "state": code_of(lambda: optimizer.import_state("{}")),
+    }
+
+
+def evaluate_policy(case):
+    log = case["parameters"]["log"]
+    columns = {name: [row[name] for row in log] for name in ("propensity", "reward", "target", "model")}
+    return sf.evaluate_policy(**columns).to_dict()
+
+
 OPERATIONS = {
+    "optimize": optimize,
+    "optimize_errors": optimize_errors,
+    "evaluate_policy": evaluate_policy,
     "analyze": analyze,
     "render": render,
     "plan": plan,
