@@ -14,6 +14,8 @@ pub mod dsp;
 
 #[cfg(feature = "analyze")]
 pub mod analyze;
+#[cfg(feature = "fingerprint")]
+pub mod fingerprint;
 pub mod generate;
 #[cfg(feature = "io")]
 pub mod io;

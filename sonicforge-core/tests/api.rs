@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use sonicforge_core::progress::NoProgress;
-use sonicforge_core::{analyze, audio, error, generate, io, master, progress, testing};
+use sonicforge_core::{analyze, audio, error, fingerprint, generate, io, master, progress, testing};
 
 /// Compiles when the names exist, and says which they were.
 macro_rules! names {
@@ -46,6 +46,16 @@ fn every_listed_name_is_there() {
         analyze::Timeline,
         analyze::Live,
         analyze::Analyzer,
+        fingerprint::Fingerprint,
+        fingerprint::FingerprintParams,
+        fingerprint::Fingerprinter,
+        fingerprint::Chromaprint,
+        fingerprint::ChromaprintPreset,
+        fingerprint::Chromaprinter,
+        fingerprint::acoustid::lookup,
+        fingerprint::acoustid::submit,
+        fingerprint::acoustid::Submission,
+        fingerprint::acoustid::form,
         master::Processor,
         master::Gain,
         master::Equalizer,
@@ -123,6 +133,22 @@ fn every_listed_name_is_there() {
         "analyze::Analyzer::push" => analyze::Analyzer::push,
         "analyze::Analyzer::current" => analyze::Analyzer::current,
         "analyze::Analyzer::finish" => analyze::Analyzer::finish,
+        "fingerprint::Fingerprint::of" => fingerprint::Fingerprint::of,
+        "fingerprint::Fingerprint::with" => fingerprint::Fingerprint::with,
+        "fingerprint::Fingerprint::to_json" => fingerprint::Fingerprint::to_json,
+        "fingerprint::Fingerprint::from_json" => fingerprint::Fingerprint::from_json,
+        "fingerprint::Fingerprinter::push" => fingerprint::Fingerprinter::push,
+        "fingerprint::Fingerprinter::finish" => fingerprint::Fingerprinter::finish,
+        "fingerprint::Chromaprint::from_words" => fingerprint::Chromaprint::from_words,
+        "fingerprint::Chromaprint::words" => fingerprint::Chromaprint::words,
+        "fingerprint::Chromaprint::preset" => fingerprint::Chromaprint::preset,
+        "fingerprint::Chromaprint::first" => fingerprint::Chromaprint::first,
+        "fingerprint::Chromaprint::encode" => fingerprint::Chromaprint::encode,
+        "fingerprint::Chromaprint::decode" => fingerprint::Chromaprint::decode,
+        "fingerprint::Chromaprint::simhash" => fingerprint::Chromaprint::simhash,
+        "fingerprint::Chromaprint::to_bytes" => fingerprint::Chromaprint::to_bytes,
+        "fingerprint::Chromaprint::from_bytes" => fingerprint::Chromaprint::from_bytes,
+        "fingerprint::Chromaprinter::push_i16" => fingerprint::Chromaprinter::push_i16,
         "master::Gain::params" => master::Gain::params,
         "master::Gain::set_params" => master::Gain::set_params,
         "master::Equalizer::params" => master::Equalizer::params,
