@@ -117,7 +117,9 @@ fn middle<const W: usize>(x: &[f32; SPAN], taps: &Taps) -> [f32; WIDTH] {
 
 /// Many dot products of 16-bit integers: of samples with rows of a filter bank. Sums wrap, so their order does not matter.
 #[derive(Debug, Clone, Copy)]
-pub struct DotRows(fn(&[i16], &[i16], usize, &[(u32, u32)], &mut [i32]));
+pub struct DotRows(DotRowsFn);
+
+type DotRowsFn = fn(x: &[i16], bank: &[i16], stride: usize, places: &[(u32, u32)], out: &mut [i32]);
 
 impl DotRows {
     /// A row in the bank is a multiple of this many taps.

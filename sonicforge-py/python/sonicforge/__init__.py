@@ -1,4 +1,4 @@
-"""SonicForge: audio files in and out, measurement, mastering to a loudness target, and music from text.
+"""SonicForge: audio files in and out, measurement, mastering to a loudness target, fingerprints, and music from text.
 
 import sonicforge as sf
 
@@ -10,6 +10,7 @@ print(mastered.report.summary())
 from . import exceptions, testing
 from ._analysis import Analysis, Analyzer, BandLevel, Live, Timeline, analyze
 from ._audio import AudioBuffer
+from ._fingerprint import Chromaprint, Fingerprint, Fingerprinter, acoustid_lookup, acoustid_submit, fingerprint
 from ._generate import (
     CallableGenerator,
     GenerationRequest,
@@ -62,11 +63,14 @@ __all__ = [
     "BandReduction",
     "CallableGenerator",
     "CancelToken",
+    "Chromaprint",
     "DeEsser",
     "Equalizer",
     "EqualizerBand",
     "Exciter",
     "FileInfo",
+    "Fingerprint",
+    "Fingerprinter",
     "Gain",
     "GainReduction",
     "GenerationRequest",
@@ -97,8 +101,11 @@ __all__ = [
     "Widener",
     "Writer",
     "__version__",
+    "acoustid_lookup",
+    "acoustid_submit",
     "analyze",
     "exceptions",
+    "fingerprint",
     "gain_matched",
     "info",
     "master",

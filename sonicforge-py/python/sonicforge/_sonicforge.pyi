@@ -9,14 +9,20 @@ __all__ = [
     "Analyzer",
     "CancelToken",
     "Chain",
+    "Fingerprinter",
     "MusicGen",
     "MusicStream",
     "Reader",
     "Writer",
     "__version__",
+    "acoustid_lookup",
+    "acoustid_submit",
     "analysis_svg",
     "analyze",
+    "chromaprint_decode",
+    "chromaprint_encode",
     "edit",
+    "fingerprint",
     "gain_matched",
     "generate_with",
     "info",
@@ -87,6 +93,12 @@ class Chain:
     ) -> _Samples: ...
 
 @final
+class Fingerprinter:
+    def __new__(cls, sample_rate: int, channels: int, preset: str, silence_threshold: int | None) -> Fingerprinter: ...
+    def push(self, samples: _Array) -> None: ...
+    def finish(self) -> str: ...
+
+@final
 class MusicGen:
     def __new__(
         cls,
@@ -130,8 +142,12 @@ class Writer:
     def finish(self) -> None: ...
     def discard(self) -> None: ...
 
+def acoustid_lookup(client: str, seconds: float, chromaprint: str, meta: Sequence[str]) -> list[tuple[str, str]]: ...
+def acoustid_submit(client: str, user: str, tracks: Sequence[tuple[float, str, str]]) -> list[tuple[str, str]]: ...
 def analysis_svg(analysis: str) -> str: ...
 def analyze(samples: _Array, sample_rate: int, progress: _Progress, cancel: CancelToken | None) -> str: ...
+def chromaprint_decode(text: str) -> tuple[str, NDArray[np.uint32]]: ...
+def chromaprint_encode(preset: str, words: Sequence[int], seconds: float) -> tuple[str, int, int]: ...
 def edit(
     samples: _Array,
     sample_rate: int,
@@ -167,6 +183,14 @@ def write(
 def write_bytes(
     samples: _Array, sample_rate: int, how: _How, progress: _Progress, cancel: CancelToken | None
 ) -> bytes: ...
+def fingerprint(
+    samples: _Array,
+    sample_rate: int,
+    preset: str,
+    silence_threshold: int | None,
+    progress: _Progress,
+    cancel: CancelToken | None,
+) -> str: ...
 def gain_matched(samples: _Array, sample_rate: int, report: str) -> _Samples: ...
 def plan(samples: _Array, sample_rate: int, target: str, progress: _Progress, cancel: CancelToken | None) -> str: ...
 def plan_for(analysis: str, target: str) -> str: ...

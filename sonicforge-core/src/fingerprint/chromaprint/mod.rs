@@ -33,7 +33,7 @@ const RATE: u32 = 11_025;
 ///
 /// let audio = Signal::Music { seed: 1 }.render(44_100, 2, 10.0)?;
 /// let print = Chromaprint::of(&audio)?;
-/// assert_eq!(print.words().len(), 60);
+/// assert_eq!(print.words().len(), 59);
 /// assert_eq!(Chromaprint::decode(&print.encode())?, print);
 /// # Ok::<(), sonicforge_core::error::Error>(())
 /// ```
