@@ -1,7 +1,8 @@
 //! # SonicForge
 //!
 //! Embeddable audio for hosts written in Rust, Python or Node: files in and out ([`io`]), measurement ([`analyze`]),
-//! mastering to a loudness target that is proved on the output ([`master`]) and music from text ([`generate`]).
+//! mastering to a loudness target that is proved on the output ([`master`]), fingerprints (`fingerprint`) and music from
+//! text ([`generate`]).
 #![doc(test(attr(deny(warnings))))]
 
 pub mod audio;
@@ -38,6 +39,9 @@ mod guide {
     mod io {}
     #[doc = include_str!("../../docs/analyze.md")]
     mod analyze {}
+    #[cfg(feature = "fingerprint")]
+    #[doc = include_str!("../../docs/fingerprint.md")]
+    mod fingerprint {}
     #[doc = include_str!("../../docs/master.md")]
     mod master {}
     #[cfg(feature = "default-model")]
