@@ -112,6 +112,38 @@ function ours(name, value) {
   return value
 }
 
+const QUERY = ['limit', 'threshold', 'maxPitchSemitones', 'maxTempoPercent']
+
+/** Knows tracks again from excerpts. In memory. */
+export class Index {
+  #native = new binding.Index()
+
+  insert(id, print) {
+    check.text('id', id)
+    const { landmarks } = ours('fingerprint', print)
+    sync(() => this.#native.insert(id, landmarks))
+  }
+
+  remove(id) {
+    check.text('id', id)
+    return sync(() => this.#native.remove(id))
+  }
+
+  get size() {
+    return sync(() => this.#native.size())
+  }
+
+  async query(sound, options) {
+    const buffer = audio('audio', sound)
+    const [own, call] = split(options, QUERY)
+    const how = {}
+    for (const key of QUERY) {
+      if (own[key] !== undefined) how[key] = key === 'limit' ? check.whole(key, own[key], 1) : check.number(key, own[key])
+    }
+    return fromCore(await run(call, (job) => this.#native.query(job, ...raw(buffer), toCore(how, 'options'))))
+  }
+}
+
 /** The parameters of a look-up, to be posted to https://api.acoustid.org/v2/lookup. */
 export function acoustidLookup(print, options) {
   const { seconds, chromaprint } = ours('fingerprint', print)

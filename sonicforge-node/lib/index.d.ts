@@ -321,6 +321,51 @@ export class Fingerprint {
   /** Samples that were NaN or infinite. NaN is heard as 0, infinity as full scale. */
   readonly nonFiniteSamples: number
   readonly chromaprint: Chromaprint
+  /** What an {@link Index} keeps, as base64 text. */
+  readonly landmarks: string
+}
+
+/** A track that sounds in a query. */
+export interface Match {
+  /** As it was inserted. */
+  id: string
+  /** Standard deviations above chance, less what the many trials take off. */
+  score: number
+  /** Where the track begins to sound in the query, in seconds. */
+  queryStartS: number
+  /** Where it ends, in seconds. */
+  queryEndS: number
+  /** What is heard at `queryStartS`, in seconds from the beginning of the track. */
+  trackStartS: number
+  /** How much higher the query is than the track: 1.06 is a semitone. */
+  pitchFactor: number
+  /** How much faster the query is than the track. */
+  tempoFactor: number
+}
+
+/** How an {@link Index} looks. */
+export interface QueryOptions {
+  /** At most this many matches, the best first; 1 unless given. */
+  limit?: number | undefined
+  /** Matches from this score on. None of thousands of unknown excerpts reaches the default. */
+  threshold?: number | undefined
+  /** Also look in other keys when nothing is found at once, up to this many semitones off, 0 to 3; 3 unless given. */
+  maxPitchSemitones?: number | undefined
+  /** And at other speeds, up to this many per cent off, 0 to 10; 10 unless given. */
+  maxTempoPercent?: number | undefined
+}
+
+/** Knows tracks again from excerpts: through noise, codecs and rooms, in another key, at another speed. In memory. */
+export class Index {
+  constructor()
+  /** Adds a track. There must not be one of this name. */
+  insert(id: string, fingerprint: Fingerprint): void
+  /** Takes a track out; whether it was there. */
+  remove(id: string): boolean
+  /** How many tracks there are. */
+  get size(): number
+  /** Which tracks sound in `audio`, the best first. */
+  query(audio: AudioBuffer, options?: QueryOptions & CallOptions): Promise<Match[]>
 }
 
 /** How a fingerprint is made. */

@@ -1,12 +1,15 @@
 //! Fingerprints: of a whole sound in one job, or block by block; their words and texts; AcoustID's parameters.
 
+use std::sync::{Arc, Mutex, MutexGuard};
+
 use napi::Result;
 use napi::bindgen_prelude::{AsyncTask, Float32ArraySlice, Uint32Array};
 use napi_derive::napi;
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::error::{self, Error};
 use sonicforge_core::fingerprint::acoustid::{self, Submission};
-use sonicforge_core::fingerprint::{self, Chromaprint, Fingerprint, FingerprintParams};
+use sonicforge_core::fingerprint::{self, Chromaprint, Constellation, Fingerprint, FingerprintParams};
+use sonicforge_core::fingerprint::{QueryOptions, Sketch};
 use sonicforge_core::progress::{Progress, Step};
 
 use crate::enter::{Job, Watch, Work, enter, start};
@@ -123,6 +126,67 @@ impl Chromaprint32 {
     pub fn first(&self, seconds: f64) -> String {
         self.0.first(seconds).encode()
     }
+}
+
+/// Many tracks, searched at once.
+#[napi]
+pub struct Index(Arc<Mutex<fingerprint::Index>>);
+
+#[napi]
+impl Index {
+    /// An empty one.
+    #[napi(constructor)]
+    #[allow(clippy::new_without_default)] // JavaScript has no Default
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(fingerprint::Index::new())))
+    }
+
+    /// Adds a track.
+    #[napi]
+    pub fn insert(&self, id: String, landmarks: String) -> Result<(), String> {
+        enter(|| {
+            let landmarks = Constellation::decode(&landmarks)?;
+            lock(&self.0)?.insert(&id, &landmarks)
+        })
+    }
+
+    /// Takes a track out; whether it was there.
+    #[napi]
+    pub fn remove(&self, id: String) -> Result<bool, String> {
+        enter(|| Ok(lock(&self.0)?.remove(&id)))
+    }
+
+    /// How many tracks there are.
+    #[napi]
+    pub fn size(&self) -> Result<u32, String> {
+        enter(|| Ok(lock(&self.0)?.len() as u32))
+    }
+
+    /// The matches, as JSON; the options are JSON.
+    #[napi]
+    pub fn query(
+        &self,
+        job: &Job,
+        samples: &[f32],
+        rate: u32,
+        channels: u32,
+        options: String,
+    ) -> Result<AsyncTask<Work>, String> {
+        let (buffer, options) =
+            enter(|| Ok((audio(samples, rate, channels)?, from_json::<QueryOptions>("options", &options)?)))?;
+        let index = self.0.clone();
+        Ok(start(job, move |watch| {
+            let sketch = Sketch::of(&buffer)?;
+            watch.check("the query")?;
+            // A snapshot, so that others may insert meanwhile.
+            let index = lock(&index)?.clone();
+            Ok(Outcome::Text(to_json(&index.query(&sketch, &options)?)?))
+        }))
+    }
+}
+
+fn lock(index: &Mutex<fingerprint::Index>) -> error::Result<MutexGuard<'_, fingerprint::Index>> {
+    index.lock().map_err(|_| Error::Internal("an earlier call on this index panicked; make a new one".to_owned()))
 }
 
 /// The parameters of a look-up, as JSON.

@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::error::{Error, Result};
 use sonicforge_core::fingerprint::acoustid::{self, Submission};
-use sonicforge_core::fingerprint::{self, Chromaprint, Fingerprint, FingerprintParams};
+use sonicforge_core::fingerprint::{self, Chromaprint, Constellation, Fingerprint, FingerprintParams};
+use sonicforge_core::fingerprint::{QueryOptions, Sketch};
 use sonicforge_core::progress::Step;
 
 use crate::arrays::Lent;
@@ -143,6 +144,49 @@ fn acoustid_submit(
     })
 }
 
+/// Many tracks, searched at once.
+#[pyclass(module = "sonicforge._sonicforge", frozen)]
+struct Index(Shared<fingerprint::Index>);
+
+#[pymethods]
+impl Index {
+    #[new]
+    fn new() -> Self {
+        Self(Shared::new(fingerprint::Index::new()))
+    }
+
+    fn insert(&self, py: Python<'_>, id: &str, landmarks: &str) -> PyResult<()> {
+        self.0.enter(py, |index| index.insert(id, &Constellation::decode(landmarks)?))
+    }
+
+    fn remove(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+        self.0.enter(py, |index| Ok(index.remove(id)))
+    }
+
+    fn size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.0.enter(py, |index| Ok(index.len()))
+    }
+
+    /// The matches as JSON; the options are JSON.
+    fn query(
+        &self,
+        py: Python<'_>,
+        samples: Bound<'_, PyArray2<f32>>,
+        sample_rate: u32,
+        options: &str,
+    ) -> PyResult<String> {
+        let audio = Lent::new(&samples, sample_rate)?;
+        let audio: &AudioBuffer = &audio;
+        enter(py, || {
+            let options: QueryOptions = json::read("options", options)?;
+            let sketch = Sketch::of(audio)?;
+            // A snapshot, so that others may insert meanwhile.
+            let index = self.0.lock()?.clone();
+            json::write(&index.query(&sketch, &options)?)
+        })
+    }
+}
+
 /// A fingerprint, checked and written anew.
 pub fn normalize(text: &str) -> Result<String> {
     Ok(Fingerprint::from_json(text)?.to_json())
@@ -155,5 +199,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(chromaprint_encode, m)?)?;
     m.add_function(wrap_pyfunction!(acoustid_lookup, m)?)?;
     m.add_function(wrap_pyfunction!(acoustid_submit, m)?)?;
+    m.add_class::<Index>()?;
     m.add_class::<Fingerprinter>()
 }

@@ -74,3 +74,37 @@ def test_acoustid_refuses_what_the_service_would(audio):
         sf.acoustid_lookup(sf.fingerprint(audio, preset="test1"), client="key")
     with pytest.raises(sf.exceptions.InvalidArgumentError, match="colour"):
         sf.acoustid_submit([(print_, {"colour": "red"})], client="key", user="me")
+
+
+def melody(seed, seconds=30.0, speed=1.0):
+    """Notes at random times and heights; every seed is another piece."""
+    rng, rate = np.random.default_rng(seed), 22_050
+    out = np.zeros(int(seconds / speed * rate) + rate, np.float32)
+    at = 0.0
+    while at < seconds:
+        hz = 180.0 * 2 ** (rng.integers(0, 44) / 12)
+        start = int(at / speed * rate)
+        t = np.arange(rate) / rate * speed
+        out[start : start + rate] += (np.exp(-4 * t) * 0.2 * np.sin(2 * np.pi * hz * t)).astype(np.float32)
+        at += rng.uniform(0.06, 0.3)
+    return sf.AudioBuffer(out[: int(seconds / speed * rate)], rate)
+
+
+def test_an_index_knows_excerpts_again():
+    index = sf.Index()
+    for seed in range(8):
+        index.insert(f"piece {seed}", sf.fingerprint(melody(seed)))
+    assert len(index) == 8
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="piece 3"):
+        index.insert("piece 3", sf.fingerprint(melody(3)))
+    (match,) = index.query(melody(3).trim(start_s=8.0, end_s=18.0))
+    assert match.id == "piece 3"
+    assert abs(match.track_start_s - match.query_start_s - 8.0) < 0.1
+    (match,) = index.query(melody(5, speed=1.04).trim(start_s=8.0, end_s=18.0))
+    assert (match.id, round(match.pitch_factor, 2), round(match.tempo_factor, 2)) == ("piece 5", 1.04, 1.04)
+    assert index.query(melody(99).trim(start_s=8.0, end_s=18.0)) == []
+    assert index.remove("piece 3")
+    assert not index.remove("piece 3")
+    assert index.query(melody(3).trim(start_s=8.0, end_s=18.0)) == []
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="max_tempo_percent"):
+        index.query(melody(1), max_tempo_percent=50.0)

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::chromaprint::{Chromaprint, ChromaprintPreset, Chromaprinter};
+use super::chromaprint::{Chromaprint, ChromaprintPreset, WordMaker};
+use super::front::Front;
+use super::landmark::{Constellation, Extractor};
 use crate::audio::{AudioBuffer, Block, MAX_CHANNELS};
 use crate::error::{Error, Result};
 
@@ -37,6 +39,8 @@ pub struct Fingerprint {
     pub non_finite_samples: u64,
     /// AcoustID's fingerprint; in JSON its compressed text.
     pub chromaprint: Chromaprint,
+    /// What an [`Index`](super::Index) keeps; in JSON base64 text.
+    pub landmarks: Constellation,
 }
 
 impl Fingerprint {
@@ -93,17 +97,20 @@ pub struct Fingerprinter {
     channels: usize,
     frames: u64,
     non_finite: u64,
-    chromaprinter: Chromaprinter,
+    front: Front,
+    words: WordMaker,
+    extractor: Extractor,
 }
 
 impl Fingerprinter {
     /// For sounds of this rate (8 000 to 384 000 Hz) and number of channels (1 to 8).
     pub fn new(sample_rate: u32, channels: usize, params: &FingerprintParams) -> Result<Self> {
-        let mut chromaprinter = Chromaprinter::new(sample_rate, channels, params.preset)?;
+        let front = Front::new(sample_rate, channels)?;
+        let mut words = WordMaker::new(params.preset);
         if let Some(threshold) = params.silence_threshold {
-            chromaprinter.trim_silence(threshold)?;
+            words.trim_silence(threshold)?;
         }
-        Ok(Self { sample_rate, channels, frames: 0, non_finite: 0, chromaprinter })
+        Ok(Self { sample_rate, channels, frames: 0, non_finite: 0, front, words, extractor: Extractor::new() })
     }
 
     /// Hears the next frames. Errors when the block has another number of channels.
@@ -135,7 +142,11 @@ impl Fingerprinter {
     /// Hears the next frames, one slice per channel. Errors when they are not as many as the fingerprinter's channels, or
     /// not of one length; then nothing was heard.
     pub fn push_channels(&mut self, channels: &[&[f32]]) -> Result<()> {
-        self.chromaprinter.push_channels(channels)?;
+        let Self { front, words, extractor, .. } = self;
+        front.push_channels(channels, &mut |heard| {
+            words.push(heard);
+            extractor.push(heard);
+        })?;
         self.frames += channels[0].len() as u64;
         self.non_finite += channels.iter().flat_map(|c| c.iter()).map(|x| u64::from(!x.is_finite())).sum::<u64>();
         Ok(())
@@ -143,6 +154,16 @@ impl Fingerprinter {
 
     /// What is remembered of everything that was pushed.
     pub fn finish(self) -> Fingerprint {
+        let (mut words, mut extractor) = (self.words, self.extractor);
+        let mut rest = Vec::new();
+        self.front.finish(
+            &mut |heard| {
+                words.push(heard);
+                extractor.push(heard);
+            },
+            &mut |heard| rest.extend_from_slice(heard),
+        );
+        extractor.push(&rest);
         Fingerprint {
             schema: SCHEMA,
             sample_rate: self.sample_rate,
@@ -150,7 +171,8 @@ impl Fingerprinter {
             frames: self.frames,
             seconds: self.frames as f64 / f64::from(self.sample_rate),
             non_finite_samples: self.non_finite,
-            chromaprint: self.chromaprinter.finish(),
+            chromaprint: words.finish(),
+            landmarks: extractor.finish(),
         }
     }
 }

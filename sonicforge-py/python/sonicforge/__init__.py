@@ -10,7 +10,16 @@ print(mastered.report.summary())
 from . import exceptions, testing
 from ._analysis import Analysis, Analyzer, BandLevel, Live, Timeline, analyze
 from ._audio import AudioBuffer
-from ._fingerprint import Chromaprint, Fingerprint, Fingerprinter, acoustid_lookup, acoustid_submit, fingerprint
+from ._fingerprint import (
+    Chromaprint,
+    Fingerprint,
+    Fingerprinter,
+    Index,
+    Match,
+    acoustid_lookup,
+    acoustid_submit,
+    fingerprint,
+)
 from ._generate import (
     CallableGenerator,
     GenerationRequest,
@@ -76,10 +85,12 @@ __all__ = [
     "GenerationRequest",
     "Generator",
     "Glue",
+    "Index",
     "Limiter",
     "Live",
     "Mastered",
     "MasteringChain",
+    "Match",
     "MatchParts",
     "ModelInfo",
     "Multiband",

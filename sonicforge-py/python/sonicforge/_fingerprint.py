@@ -13,12 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 from . import _sonicforge
 from ._arrays import planar
 from ._audio import AudioBuffer
-from ._documents import Document
+from ._documents import Document, Record
 from ._progress import Progress, listening
 from ._sonicforge import CancelToken
 from .exceptions import FormatError, InvalidArgumentError
 
-__all__ = ["Chromaprint", "Fingerprint", "Fingerprinter", "acoustid_lookup", "acoustid_submit", "fingerprint"]
+__all__ = [
+    "Chromaprint",
+    "Fingerprint",
+    "Fingerprinter",
+    "Index",
+    "Match",
+    "acoustid_lookup",
+    "acoustid_submit",
+    "fingerprint",
+]
 
 Preset = Literal["test1", "test2", "test3", "test4", "test5"]
 
@@ -124,6 +133,71 @@ class Fingerprint(Document):
     """Samples that were NaN or infinite. NaN is heard as 0, infinity as full scale."""
     chromaprint: Chromaprint = field(repr=False)
     """AcoustID's fingerprint; in JSON its compressed text."""
+    landmarks: str = field(repr=False)
+    """What an `Index` keeps, as base64 text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Record):
+    """A track that sounds in a query."""
+
+    id: str
+    """As it was inserted."""
+    score: float
+    """Standard deviations above chance, less what the many trials take off."""
+    query_start_s: float
+    """Where the track begins to sound in the query, in seconds."""
+    query_end_s: float
+    """Where it ends, in seconds."""
+    track_start_s: float
+    """What is heard at `query_start_s`, in seconds from the beginning of the track."""
+    pitch_factor: float
+    """How much higher the query is than the track: 1.06 is a semitone."""
+    tempo_factor: float
+    """How much faster the query is than the track."""
+
+
+class Index:
+    """Knows tracks again from excerpts: through noise, codecs and rooms, in another key, at another speed. In memory."""
+
+    def __init__(self) -> None:
+        self._native = _sonicforge.Index()
+
+    def insert(self, id: str, fingerprint: Fingerprint) -> None:
+        """Adds a track. There must not be one of this name."""
+        self._native.insert(id, fingerprint.landmarks)
+
+    def remove(self, id: str) -> bool:
+        """Takes a track out; whether it was there."""
+        return self._native.remove(id)
+
+    def __len__(self) -> int:
+        """How many tracks there are."""
+        return self._native.size()
+
+    def query(
+        self,
+        audio: AudioBuffer,
+        *,
+        limit: int = 1,
+        threshold: float | None = None,
+        max_pitch_semitones: float = 3.0,
+        max_tempo_percent: float = 10.0,
+    ) -> list[Match]:
+        """Which tracks sound in `audio`: the best first, at most `limit`.
+
+        When nothing is found at once it also looks in other keys, up to `max_pitch_semitones` (0 to 3) off, and at other
+        speeds, up to `max_tempo_percent` (0 to 10) off. None of thousands of unknown excerpts reaches the default threshold.
+        """
+        options: dict[str, Any] = {
+            "limit": limit,
+            "max_pitch_semitones": max_pitch_semitones,
+            "max_tempo_percent": max_tempo_percent,
+        }
+        if threshold is not None:
+            options["threshold"] = threshold
+        found = json.loads(self._native.query(audio.samples, audio.sample_rate, json.dumps(options)))
+        return [Match.from_dict(fields) for fields in found]
 
 
 def fingerprint(

@@ -10,6 +10,7 @@ __all__ = [
     "CancelToken",
     "Chain",
     "Fingerprinter",
+    "Index",
     "MusicGen",
     "MusicStream",
     "Reader",
@@ -91,6 +92,14 @@ class Chain:
     def render(
         self, samples: _Array, sample_rate: int, progress: _Progress, cancel: CancelToken | None
     ) -> _Samples: ...
+
+@final
+class Index:
+    def __new__(cls) -> Index: ...
+    def insert(self, id: str, landmarks: str) -> None: ...
+    def remove(self, id: str) -> bool: ...
+    def size(self) -> int: ...
+    def query(self, samples: _Array, sample_rate: int, options: str) -> str: ...
 
 @final
 class Fingerprinter:

@@ -3,27 +3,26 @@
 //! L. Lalinský, "How does Chromaprint work?", 2011, <https://oxygene.sk/2011/01/how-does-chromaprint-work/>.
 //!
 //! ```text
-//! PCM ─► mono, 16 bit ─► resampler ─► silence ─► chroma ─► classifier ─► words ─► compression ─► text
+//! mono, 16 bit, 11 025 Hz ─► silence ─► chroma ─► classifier ─► words ─► compression ─► text
 //! ```
 
 mod chroma;
 mod classifier;
 mod compression;
 mod preset;
-mod resampler;
 mod silence;
 mod stream;
 
 pub use preset::ChromaprintPreset;
 pub use stream::Chromaprinter;
+pub(super) use stream::WordMaker;
 
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result};
 
-/// Samples per second of everything behind the resampler.
-const RATE: u32 = 11_025;
+use super::front::RATE;
 
 /// The words of one sound, and which algorithm made them.
 ///

@@ -6,7 +6,7 @@
 
 use std::f64::consts::PI;
 
-use super::RATE;
+use super::front::RATE;
 use crate::dsp::kernels::DotRows;
 
 /// Phases, as a power of two.
