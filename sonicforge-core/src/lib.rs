@@ -1,8 +1,8 @@
 //! # SonicForge
 //!
 //! Embeddable audio for hosts written in Rust, Python or Node: files in and out ([`io`]), measurement ([`analyze`]),
-//! mastering to a loudness target that is proved on the output ([`master`]), music from text ([`generate`]) and prompts that learn
-//! ([`optimize`]).
+//! mastering to a loudness target that is proved on the output ([`master`]), fingerprints (`fingerprint`), music from text
+//! ([`generate`]) and prompts that learn ([`optimize`]).
 #![doc(test(attr(deny(warnings))))]
 
 pub mod audio;
@@ -15,6 +15,8 @@ pub mod dsp;
 
 #[cfg(feature = "analyze")]
 pub mod analyze;
+#[cfg(feature = "fingerprint")]
+pub mod fingerprint;
 pub mod generate;
 #[cfg(feature = "io")]
 pub mod io;
@@ -39,6 +41,9 @@ mod guide {
     mod io {}
     #[doc = include_str!("../../docs/analyze.md")]
     mod analyze {}
+    #[cfg(feature = "fingerprint")]
+    #[doc = include_str!("../../docs/fingerprint.md")]
+    mod fingerprint {}
     #[doc = include_str!("../../docs/master.md")]
     mod master {}
     #[cfg(feature = "optimize")]

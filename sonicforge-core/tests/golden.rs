@@ -18,6 +18,9 @@
 //! | `optimize` | `space`, `options`, `concepts`, `variants` (to start each with), `rounds`, `context` | of round n, which asks concept n mod (number of concepts) with the decision n (as 24 hexadecimal digits) in epoch n / 8 (rounded down), with the context [(n mod 5)/4 − ½, (n mod 3)/2 − ½] if so said, and rewards it by 1 where (7n + length of the prompt) mod 3 = 0, else by 0: `prompts`, `propensities`, `tokens`; then of the first concept the `policy` by id and of its report `p_best` and `means` of the utility, the leader first; `state`, the export |
 //! | `optimize_errors` | `space`, `concept`, `spaces`, `tokens`, `values` | the code of each space, of each token rewarded by 1, of each value for a good token; `unknown_concept`: of a suggestion; `state`: of importing `{}` |
 //! | `evaluate_policy` | `log` | the evaluation |
+//! | `chromaprint` | `preset` | `chromaprint` (text) and `simhash` of the input |
+//! | `chromaprint_texts` | `texts` | `read`: of each text the `preset` and the `words`, or `error` (the code) |
+//! | `acoustid` | `client`, `user`, `meta`, `known` | `lookup` and `submit`: the parameters for the input, in their order; `errors`: the codes of a look-up without a client and of a submission without a user |
 //!
 //! A `checkpoint` is a folder in `tests/fixtures/generate`, or `default` (with the feature `default-model`), loaded in f32 with one thread. A `request` has the fields of
 //! `Request` that JSON can hold. These cases (folder `generate`) need the feature `generate`.
@@ -29,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sonicforge_core::audio::AudioBuffer;
+use sonicforge_core::fingerprint::{Chromaprint, Fingerprint, acoustid};
 use sonicforge_core::master::{MasteringChain, Plan, Preset, Processor, Target, master, plan, plan_match};
 use sonicforge_core::progress::NoProgress;
 use sonicforge_core::testing::Signal;
@@ -118,6 +122,35 @@ fn run(case: &Value) -> Value {
             let log: Vec<sonicforge_core::optimize::ope::Logged> =
                 serde_json::from_value(case["parameters"]["log"].clone()).unwrap();
             serde_json::to_value(sonicforge_core::optimize::ope::evaluate(&log).unwrap()).unwrap()
+        }
+        Some("chromaprint") => {
+            let preset = case["parameters"]["preset"].as_str().unwrap().parse().unwrap();
+            let print = Chromaprint::with(&input(case), preset).unwrap();
+            serde_json::json!({ "chromaprint": print.encode(), "simhash": print.simhash() })
+        }
+        Some("chromaprint_texts") => {
+            let read = |text: &Value| match Chromaprint::decode(text.as_str().unwrap()) {
+                Ok(print) => serde_json::json!({ "preset": print.preset(), "words": print.words() }),
+                Err(error) => serde_json::json!({ "error": error.code() }),
+            };
+            let texts = case["parameters"]["texts"].as_array().unwrap();
+            serde_json::json!({ "read": texts.iter().map(read).collect::<Vec<_>>() })
+        }
+        Some("acoustid") => {
+            let print = Fingerprint::of(&input(case)).unwrap();
+            let parameters = &case["parameters"];
+            let text = |key: &str| parameters[key].as_str().unwrap();
+            let meta: Vec<String> = serde_json::from_value(parameters["meta"].clone()).unwrap();
+            let meta: Vec<&str> = meta.iter().map(String::as_str).collect();
+            let known = serde_json::from_value(parameters["known"].clone()).unwrap();
+            let tracks = [(print.seconds, &print.chromaprint, &known)];
+            let no_client = acoustid::lookup("", print.seconds, &print.chromaprint, &meta).unwrap_err();
+            let no_user = acoustid::submit(text("client"), "", &tracks).unwrap_err();
+            serde_json::json!({
+                "lookup": acoustid::lookup(text("client"), print.seconds, &print.chromaprint, &meta).unwrap(),
+                "submit": acoustid::submit(text("client"), text("user"), &tracks).unwrap(),
+                "errors": [no_client.code(), no_user.code()],
+            })
         }
         #[cfg(feature = "generate")]
         Some(operation) => generation::run(operation, &case["parameters"]),

@@ -1,5 +1,5 @@
 /**
- * SonicForge: audio files in and out, measurement, mastering to a loudness target, and music from text.
+ * SonicForge: audio files in and out, measurement, mastering to a loudness target, fingerprints, and music from text.
  *
  * ```js
  * import { AudioBuffer, master } from 'sonicforge'
@@ -279,6 +279,150 @@ export class Analyzer {
   /** The measurement. The analyzer is used up. */
   finish(): Analysis
 }
+
+/** The algorithms of a {@link Chromaprint}; AcoustID takes `"test2"` only. */
+export type ChromaprintPreset = 'test1' | 'test2' | 'test3' | 'test4' | 'test5'
+
+/** AcoustID's fingerprint: 32 bits for each eighth of a second, equal to those of libchromaprint. */
+export class Chromaprint {
+  /** From words that were kept. */
+  constructor(words: Uint32Array, options?: { preset?: ChromaprintPreset | undefined })
+  /** Reads the compressed base64 text that {@link encode} or any Chromaprint wrote. */
+  static decode(text: string): Chromaprint
+  /** The compressed base64 text that AcoustID takes. */
+  encode(): string
+  /** A copy of the words, one per step. */
+  get words(): Uint32Array
+  /** The algorithm. */
+  get preset(): ChromaprintPreset
+  /** One word of 32 bits for the whole sound; similar sounds differ in few bits. */
+  simhash(): number
+  /** The words of the first seconds, as if the sound had ended there: AcoustID wants the first 120. */
+  first(seconds: number): Chromaprint
+  /** What JSON has for it: its compressed text. */
+  toJSON(): string
+}
+
+/** What is remembered of one sound. */
+export class Fingerprint {
+  /** From the JSON text that any of the three languages wrote. */
+  static fromJson(text: string): Fingerprint
+  /** The JSON text that all three languages read. */
+  toJson(): string
+  /** Version of the JSON form. */
+  readonly schema: number
+  /** Of the sound, in Hz. */
+  readonly sampleRate: number
+  readonly channels: number
+  /** Length of the sound in frames. */
+  readonly frames: number
+  /** Length of the sound in seconds. */
+  readonly seconds: number
+  /** Samples that were NaN or infinite. NaN is heard as 0, infinity as full scale. */
+  readonly nonFiniteSamples: number
+  readonly chromaprint: Chromaprint
+  /** What an {@link Index} keeps, as base64 text. */
+  readonly landmarks: string
+}
+
+/** A track that sounds in a query. */
+export interface Match {
+  /** As it was inserted. */
+  id: string
+  /** Standard deviations above chance, less what the many trials take off. */
+  score: number
+  /** Where the track begins to sound in the query, in seconds. */
+  queryStartS: number
+  /** Where it ends, in seconds. */
+  queryEndS: number
+  /** What is heard at `queryStartS`, in seconds from the beginning of the track. */
+  trackStartS: number
+  /** How much higher the query is than the track: 1.06 is a semitone. */
+  pitchFactor: number
+  /** How much faster the query is than the track. */
+  tempoFactor: number
+}
+
+/** How an {@link Index} looks. */
+export interface QueryOptions {
+  /** At most this many matches, the best first; 1 unless given. */
+  limit?: number | undefined
+  /** Matches from this score on. None of thousands of unknown excerpts reaches the default. */
+  threshold?: number | undefined
+  /** Also look in other keys when nothing is found at once, up to this many semitones off, 0 to 3; 3 unless given. */
+  maxPitchSemitones?: number | undefined
+  /** And at other speeds, up to this many per cent off, 0 to 10; 10 unless given. */
+  maxTempoPercent?: number | undefined
+}
+
+/** Knows tracks again from excerpts: through noise, codecs and rooms, in another key, at another speed. In memory. */
+export class Index {
+  constructor()
+  /** Adds a track. There must not be one of this name. */
+  insert(id: string, fingerprint: Fingerprint): void
+  /** Takes a track out; whether it was there. */
+  remove(id: string): boolean
+  /** How many tracks there are. */
+  get size(): number
+  /** Which tracks sound in `audio`, the best first. */
+  query(audio: AudioBuffer, options?: QueryOptions & CallOptions): Promise<Match[]>
+}
+
+/** How a fingerprint is made. */
+export interface FingerprintOptions {
+  /** The algorithm of the Chromaprint, `"test2"` unless given. */
+  preset?: ChromaprintPreset | undefined
+  /**
+   * Leading silence is left out of the Chromaprint until the mean magnitude of 5 ms is above this, 0 to 32 767 steps of 16 bit.
+   * `null`: as the preset has it (`"test4"` has 50, the others keep silence).
+   */
+  silenceThreshold?: number | null | undefined
+}
+
+/** Fingerprints a whole sound. */
+export function fingerprint(audio: AudioBuffer, options?: FingerprintOptions & CallOptions): Promise<Fingerprint>
+
+/** Fingerprints block by block; the result equals that of {@link fingerprint} to the bit, whatever the block size. */
+export class Fingerprinter {
+  constructor(options: Format & FingerprintOptions)
+  /** Hears the next frames: a buffer, or one Float32Array per channel. */
+  push(block: AudioBuffer | readonly Float32Array[]): void
+  /** The fingerprint. The fingerprinter is used up. */
+  finish(): Fingerprint
+}
+
+/** What is known of a track that is submitted. */
+export interface AcoustidTrack {
+  fingerprint: Fingerprint
+  /** Bit rate of the file in kbit/s. */
+  bitrateKbps?: number | undefined
+  /** Format of the file, as `"FLAC"`. */
+  fileFormat?: string | undefined
+  /** MusicBrainz recording id. */
+  mbid?: string | undefined
+  track?: string | undefined
+  artist?: string | undefined
+  album?: string | undefined
+  albumArtist?: string | undefined
+  year?: number | undefined
+  trackNumber?: number | undefined
+  discNumber?: number | undefined
+}
+
+/**
+ * The parameters of a look-up, to be posted to `https://api.acoustid.org/v2/lookup`. `client` is the key of your application;
+ * `meta` are the things that are wanted besides ids. The fingerprint is cut to its first 120 s here. Nothing speaks to a network.
+ */
+export function acoustidLookup(
+  fingerprint: Fingerprint,
+  options: { client: string; meta?: readonly string[] | undefined },
+): URLSearchParams
+
+/**
+ * The parameters of a submission, to be posted to `https://api.acoustid.org/v2/submit`. `client` is the key of your application,
+ * `user` that of its user. Nothing speaks to a network.
+ */
+export function acoustidSubmit(tracks: readonly AcoustidTrack[], options: { client: string; user: string }): URLSearchParams
 
 /** What a processor is going to run at. */
 export interface Spec {

@@ -1,4 +1,5 @@
-// SonicForge: audio files in and out, measurement, mastering to a loudness target, music from text, and prompts that learn.
+// SonicForge: audio files in and out, measurement, mastering to a loudness target, fingerprints, music from text, and prompts
+// that learn.
 //
 // The public face. What is compiled is only reached from here; every argument is looked at before it crosses the border.
 
@@ -7,6 +8,7 @@ import { binding } from './binding.js'
 export { Analysis, Analyzer, analyze } from './analyze.js'
 export { AudioBuffer, info } from './audio.js'
 export { SonicForgeError } from './errors.js'
+export { Chromaprint, Fingerprint, Fingerprinter, Index, acoustidLookup, acoustidSubmit, fingerprint } from './fingerprint.js'
 export { Generator, MusicGen, quantize } from './generate.js'
 export { Plan, Report, Target, gainMatched, master, masterFile, plan } from './master.js'
 export { PromptOptimizer, PromptReport, Space, evaluatePolicy } from './optimize.js'

@@ -8,6 +8,7 @@ mod audio;
 mod documents;
 mod edit;
 mod enter;
+mod fingerprint;
 mod generate;
 mod io;
 mod master;

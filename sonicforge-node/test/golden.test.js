@@ -9,8 +9,8 @@ import * as sonicforge from '../lib/index.js'
 import { camel } from '../lib/names.js'
 import { here } from './support.js'
 
-const { AudioBuffer, MasteringChain, MusicGen, Plan, Preset, PromptOptimizer, Space, analyze, evaluatePolicy, master, plan, testing } =
-  sonicforge
+const { AudioBuffer, Chromaprint, MasteringChain, MusicGen, Plan, Preset, PromptOptimizer, Space } = sonicforge
+const { acoustidLookup, acoustidSubmit, analyze, evaluatePolicy, fingerprint, master, plan, testing } = sonicforge
 const root = here('../../sonicforge-core/tests/golden/')
 
 const operations = {
@@ -32,6 +32,40 @@ const operations = {
       return json === undefined ? Preset.fromToml(toml) : Preset.fromJson(json)
     } catch (error) {
       return { error: error.code }
+    }
+  },
+  chromaprint: async ({ input, parameters }) => {
+    const { chromaprint } = await fingerprint(sound(input), parameters)
+    return { chromaprint: chromaprint.encode(), simhash: chromaprint.simhash() }
+  },
+  chromaprint_texts: ({ parameters: { texts } }) => {
+    const read = (text) => {
+      try {
+        const { preset, words } = Chromaprint.decode(text)
+        return { preset, words: [...words] }
+      } catch (error) {
+        return { error: error.code }
+      }
+    }
+    return { read: texts.map(read) }
+  },
+  acoustid: async ({ input, parameters: { client, user, meta, known } }) => {
+    const print = await fingerprint(sound(input))
+    const tracks = [{ fingerprint: print, ...known }]
+    const code = (call) => {
+      try {
+        return [...call()]
+      } catch (error) {
+        return error.code
+      }
+    }
+    return {
+      lookup: [...acoustidLookup(print, { client, meta })],
+      submit: [...acoustidSubmit(tracks, { client, user })],
+      errors: [
+        code(() => acoustidLookup(print, { client: '', meta })),
+        code(() => acoustidSubmit(tracks, { client, user: '' })),
+      ],
     }
   },
   tokenize: async ({ parameters: { checkpoint, prompts } }) => {

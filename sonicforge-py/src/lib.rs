@@ -9,6 +9,7 @@ mod audio;
 mod chain;
 mod enter;
 mod errors;
+mod fingerprint;
 mod generate;
 mod generator;
 mod io;
@@ -28,6 +29,7 @@ fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
     analyze::register(m)?;
     audio::register(m)?;
     chain::register(m)?;
+    fingerprint::register(m)?;
     generate::register(m)?;
     generator::register(m)?;
     io::register(m)?;
@@ -43,6 +45,7 @@ fn _sonicforge(m: &Bound<'_, PyModule>) -> PyResult<()> {
 fn normalize(py: Python<'_>, kind: &str, text: &str) -> PyResult<String> {
     enter::enter(py, || match kind {
         "analysis" => analyze::normalize(text),
+        "fingerprint" => fingerprint::normalize(text),
         "module" => chain::normalize_module(text),
         "preset" => Ok(sonicforge_core::master::Preset::from_json(text)?.to_json()),
         "plan" => Ok(sonicforge_core::master::Plan::from_json(text)?.to_json()),

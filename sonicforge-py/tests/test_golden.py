@@ -166,6 +166,35 @@ def evaluate_policy(case):
     log = case["parameters"]["log"]
     columns = {name: [row[name] for row in log] for name in ("propensity", "reward", "target", "model")}
     return sf.evaluate_policy(**columns).to_dict()
+def chromaprint(case):
+    print_ = sf.fingerprint(source(case), **case["parameters"]).chromaprint
+    return {"chromaprint": print_.encode(), "simhash": print_.simhash()}
+
+
+def chromaprint_texts(case):
+    def read(text):
+        try:
+            print_ = sf.Chromaprint.decode(text)
+        except sf.SonicForgeError as error:
+            return {"error": error.code}
+        return {"preset": print_.preset, "words": print_.words.tolist()}
+
+    return {"read": [read(text) for text in case["parameters"]["texts"]]}
+
+
+def acoustid(case):
+    print_, given = sf.fingerprint(source(case)), case["parameters"]
+    tracks, errors = [(print_, given["known"])], []
+    for call in (
+        lambda: sf.acoustid_lookup(print_, client="", meta=given["meta"]),
+        lambda: sf.acoustid_submit(tracks, client=given["client"], user=""),
+    ):
+        with pytest.raises(sf.SonicForgeError) as raised:
+            call()
+        errors.append(raised.value.code)
+    lookup = sf.acoustid_lookup(print_, client=given["client"], meta=given["meta"])
+    submit = sf.acoustid_submit(tracks, client=given["client"], user=given["user"])
+    return {"lookup": [list(p) for p in lookup.items()], "submit": [list(p) for p in submit.items()], "errors": errors}
 
 
 OPERATIONS = {
@@ -182,6 +211,9 @@ OPERATIONS = {
     "generate_codes": generate_codes,
     "decode_codes": decode_codes,
     "encode_audio": encode_audio,
+    "chromaprint": chromaprint,
+    "chromaprint_texts": chromaprint_texts,
+    "acoustid": acoustid,
     "generation_error": generation_error,
 }
 

@@ -115,6 +115,76 @@ fn middle<const W: usize>(x: &[f32; SPAN], taps: &Taps) -> [f32; WIDTH] {
     out
 }
 
+/// Many dot products of 16-bit integers: of samples with rows of a filter bank. Sums wrap, so their order does not matter.
+#[derive(Debug, Clone, Copy)]
+pub struct DotRows(DotRowsFn);
+
+type DotRowsFn = fn(x: &[i16], bank: &[i16], stride: usize, places: &[(u32, u32)], out: &mut [i32]);
+
+impl DotRows {
+    /// A row in the bank is a multiple of this many taps.
+    pub const LANES: usize = 16;
+
+    /// For the processor that this runs on.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2; it was asked just now.
+            return Self(|x, bank, stride, places, out| unsafe { dot_rows_avx2(x, bank, stride, places, out) });
+        }
+        Self::portable()
+    }
+
+    /// That runs everywhere.
+    pub fn portable() -> Self {
+        Self(dot_rows)
+    }
+
+    /// `out[i]` = Σ `x[a + k]`·`bank[b + k]` over k < `stride`, where `(a, b) = places[i]`.
+    ///
+    /// # Panics
+    /// When a place leads out of `x` or `bank`, or `stride` is not a multiple of [`DotRows::LANES`].
+    pub fn run(&self, x: &[i16], bank: &[i16], stride: usize, places: &[(u32, u32)], out: &mut [i32]) {
+        assert!(stride % Self::LANES == 0 && places.len() == out.len());
+        (self.0)(x, bank, stride, places, out);
+    }
+}
+
+fn dot_rows(x: &[i16], bank: &[i16], stride: usize, places: &[(u32, u32)], out: &mut [i32]) {
+    for (out, &(a, b)) in out.iter_mut().zip(places) {
+        let pairs = x[a as usize..][..stride].iter().zip(&bank[b as usize..][..stride]);
+        *out = pairs.fold(0, |sum: i32, (&x, &h)| sum.wrapping_add(i32::from(x) * i32::from(h)));
+    }
+}
+
+/// Eight at a time: their eight partial sums are added up together.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn dot_rows_avx2(x: &[i16], bank: &[i16], stride: usize, places: &[(u32, u32)], out: &mut [i32]) {
+    use std::arch::x86_64::*;
+    let (eights, rest) = places.as_chunks::<8>();
+    let (outs, out_rest) = out.as_chunks_mut::<8>();
+    for (eight, out) in eights.iter().zip(outs) {
+        let mut sums = [_mm256_setzero_si256(); 8];
+        for (sum, &(a, b)) in sums.iter_mut().zip(eight) {
+            let (x, _) = x[a as usize..][..stride].as_chunks::<16>();
+            let (h, _) = bank[b as usize..][..stride].as_chunks::<16>();
+            for (x, h) in x.iter().zip(h) {
+                // SAFETY: both are sixteen numbers of two bytes.
+                let (x, h) = unsafe { (_mm256_loadu_si256(x.as_ptr().cast()), _mm256_loadu_si256(h.as_ptr().cast())) };
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, h));
+            }
+        }
+        let four = |s: &[__m256i]| _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
+        let (low, high) = (four(&sums[..4]), four(&sums[4..]));
+        let whole =
+            _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
+        // SAFETY: eight numbers of four bytes.
+        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), whole) };
+    }
+    dot_rows(x, bank, stride, rest, out_rest);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +202,22 @@ mod tests {
             assert_eq!((wide.quarters)(&x, &taps), (portable.quarters)(&x, &taps));
             assert_eq!((wide.middle)(&x, &taps), (portable.middle)(&x, &taps));
             assert_eq!((wide.quarters)(&x, &taps)[1], (wide.middle)(&x, &taps));
+        }
+    }
+
+    #[test]
+    fn dot_products_wrap_alike() {
+        let mut rng = crate::testing::Xorshift::new(8);
+        let mut noise = |len: usize| -> Vec<i16> { (0..len).map(|_| rng.next_u64() as i16).collect() };
+        let (mut x, mut bank) = (noise(1_000), noise(640));
+        x[..200].fill(i16::MIN);
+        bank[..160].fill(i16::MIN);
+        for stride in [16, 80, 160] {
+            let places: Vec<(u32, u32)> = (0..83).map(|i| (i * 10, i * 7 % (640 - stride as u32))).collect();
+            let (mut wide, mut portable) = (vec![0; 83], vec![0; 83]);
+            DotRows::detect().run(&x, &bank, stride, &places, &mut wide);
+            DotRows::portable().run(&x, &bank, stride, &places, &mut portable);
+            assert_eq!(wide, portable);
         }
     }
 }

@@ -12,7 +12,7 @@ pub mod kernels;
 pub mod oversample;
 pub mod resample;
 pub mod sliding;
-#[cfg(feature = "analyze")]
+#[cfg(any(feature = "analyze", feature = "fingerprint"))]
 pub mod stft;
 pub mod svf;
 pub mod true_peak;

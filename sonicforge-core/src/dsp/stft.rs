@@ -63,4 +63,22 @@ impl Stft {
             *p += f64::from(x.re * x.re + x.im * x.im);
         }
     }
+
+    /// Writes |X_k|² of the windowed `samples` to `power`, for as many bins as it holds from `first` on.
+    ///
+    /// # Panics
+    /// When `samples` is not as long as the window, or the bins end behind [`Stft::bins`].
+    pub fn power<T: Copy + Into<f32>>(&mut self, samples: &[T], first: usize, power: &mut [f32]) {
+        assert_eq!(samples.len(), self.window.len());
+        for ((t, &x), w) in self.time.iter_mut().zip(samples).zip(&self.window) {
+            *t = x.into() * w;
+        }
+        self.plan
+            .process_with_scratch(&mut self.time, &mut self.spectrum, &mut self.scratch)
+            .expect("the plan made buffers of these lengths");
+        let wanted = &self.spectrum[first..first + power.len()];
+        for (p, x) in power.iter_mut().zip(wanted) {
+            *p = x.re * x.re + x.im * x.im;
+        }
+    }
 }

@@ -1,4 +1,4 @@
-"""SonicForge: audio files in and out, measurement, mastering, music from text, and prompts that learn.
+"""SonicForge: audio files in and out, measurement, mastering, fingerprints, music from text, and prompts that learn.
 
 import sonicforge as sf
 
@@ -10,6 +10,16 @@ print(mastered.report.summary())
 from . import exceptions, testing
 from ._analysis import Analysis, Analyzer, BandLevel, Live, Timeline, analyze
 from ._audio import AudioBuffer
+from ._fingerprint import (
+    Chromaprint,
+    Fingerprint,
+    Fingerprinter,
+    Index,
+    Match,
+    acoustid_lookup,
+    acoustid_submit,
+    fingerprint,
+)
 from ._generate import (
     CallableGenerator,
     GenerationRequest,
@@ -83,6 +93,7 @@ __all__ = [
     "BandReduction",
     "CallableGenerator",
     "CancelToken",
+    "Chromaprint",
     "DeEsser",
     "Duel",
     "Equalizer",
@@ -93,18 +104,22 @@ __all__ = [
     "Exciter",
     "Feedback",
     "FileInfo",
+    "Fingerprint",
+    "Fingerprinter",
     "Gain",
     "GainReduction",
     "GenerationRequest",
     "Generator",
     "Glue",
     "Imported",
+    "Index",
     "Interval",
     "Limiter",
     "Live",
     "LoggedReward",
     "Mastered",
     "MasteringChain",
+    "Match",
     "MatchParts",
     "Metric",
     "MetricReport",
@@ -136,9 +151,12 @@ __all__ = [
     "Widener",
     "Writer",
     "__version__",
+    "acoustid_lookup",
+    "acoustid_submit",
     "analyze",
     "evaluate_policy",
     "exceptions",
+    "fingerprint",
     "gain_matched",
     "info",
     "master",

@@ -1,0 +1,147 @@
+//! What the index keeps of a sound: its strongest peaks.
+
+use data_encoding::BASE64URL_NOPAD;
+
+use super::peaks::Peak;
+use super::{BANDS, FRAME_S};
+use crate::error::{Error, Result};
+
+/// A peak is kept when fewer than this many within half a second are stronger.
+pub(super) const KEEP: u16 = 16;
+
+/// A peak that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Star {
+    /// Frame from the beginning of the sound.
+    pub frame: u32,
+    pub band: u8,
+    /// How many within half a second are stronger.
+    pub rank: u8,
+}
+
+/// The peaks of one sound in the plane of time and frequency, about sixteen a second.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Constellation {
+    stars: Vec<Star>,
+    frames: u32,
+}
+
+impl Constellation {
+    pub(super) fn push(&mut self, peak: &Peak) {
+        if peak.rank < KEEP {
+            self.stars.push(Star { frame: peak.frame, band: peak.band, rank: peak.rank as u8 });
+        }
+    }
+
+    pub(super) fn end(&mut self, frames: u32) {
+        self.frames = frames;
+    }
+
+    pub(super) fn stars(&self) -> &[Star] {
+        &self.stars
+    }
+
+    /// Length in frames of 23 ms.
+    pub(super) fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// How many peaks there are.
+    pub fn len(&self) -> usize {
+        self.stars.len()
+    }
+
+    /// Whether there is nothing to know the sound by: silence, or too short.
+    pub fn is_empty(&self) -> bool {
+        self.stars.is_empty()
+    }
+
+    /// The peaks: seconds from the beginning, and Hz.
+    pub fn points(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let hz = |band: u8| 250.0 * (f64::from(band) / super::PER_OCTAVE).exp2();
+        self.stars.iter().map(move |s| (f64::from(s.frame) * FRAME_S + 0.093, hz(s.band)))
+    }
+
+    /// The bytes as base64 text (RFC 4648 §5 without padding).
+    pub fn encode(&self) -> String {
+        BASE64URL_NOPAD.encode(&self.to_bytes())
+    }
+
+    /// Reads what [`Constellation::encode`] wrote. Errors (`SF_FORMAT`) on everything else.
+    pub fn decode(text: &str) -> Result<Self> {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes());
+        Self::from_bytes(&bytes.map_err(|e| Error::Format(format!("the landmarks are not base64 text: {e}")))?)
+    }
+
+    /// Three bytes a peak: a 1 for the version, the number of frames (LEB128), then of each peak the frames since the last (LEB128), the
+    /// band and the rank.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = vec![1];
+        leb128(self.frames, &mut out);
+        let mut last = 0;
+        for s in &self.stars {
+            leb128(s.frame - last, &mut out);
+            out.extend([s.band, s.rank]);
+            last = s.frame;
+        }
+        out
+    }
+
+    /// Reads what [`Constellation::to_bytes`] wrote. Errors (`SF_FORMAT`) on everything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let damaged = |what: &str| Error::Format(format!("the constellation is damaged: {what}"));
+        let Some((1, mut rest)) = bytes.split_first() else {
+            return Err(damaged("it does not begin with version 1"));
+        };
+        let frames = read_leb128(&mut rest).ok_or_else(|| damaged("no length"))?;
+        let mut stars = Vec::new();
+        let mut frame = 0u32;
+        while !rest.is_empty() {
+            let gap = read_leb128(&mut rest).ok_or_else(|| damaged("a time is cut off"))?;
+            let [band, rank, later @ ..] = rest else { return Err(damaged("a peak is cut off")) };
+            rest = later;
+            frame =
+                frame.checked_add(gap).filter(|&f| f < frames).ok_or_else(|| damaged("a peak lies behind the end"))?;
+            if usize::from(*band) >= BANDS || u16::from(*rank) >= KEEP {
+                return Err(damaged("a peak has a band or a rank that does not exist"));
+            }
+            stars.push(Star { frame, band: *band, rank: *rank });
+        }
+        Ok(Self { stars, frames })
+    }
+}
+
+impl serde::Serialize for Constellation {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.encode())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Constellation {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::decode(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+fn leb128(mut n: u32, out: &mut Vec<u8>) {
+    while n >= 0x80 {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
+fn read_leb128(bytes: &mut &[u8]) -> Option<u32> {
+    let mut n = 0u32;
+    for shift in (0..35).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u32::from(byte & 0x7F);
+        n |= bits.checked_shl(shift).filter(|&b| b >> shift == bits)?;
+        if byte < 0x80 {
+            return Some(n);
+        }
+    }
+    None
+}

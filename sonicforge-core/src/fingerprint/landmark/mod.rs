@@ -1,0 +1,35 @@
+//! Landmarks: what of a sound survives noise, codecs, rooms, and another speed or key.
+//!
+//! After A. Wang, "An Industrial-Strength Audio Search Algorithm", ISMIR 2003 (constellations and pairs), J. Six,
+//! M. Leman, "Panako", ISMIR 2014 (a logarithmic frequency axis, on which another key is a shift) and D. Ellis' audfprint
+//! (many landmarks in the query, few in the index).
+//!
+//! ```text
+//! 11 025 Hz ─► spectrogram ─► whitening ─► peaks ─► constellation (stored) ─► pairs ─► index
+//!                                 └─► sketch (query) ─► votes ─► hypotheses ─► verification ─► match
+//! ```
+
+mod constellation;
+mod index;
+mod pairs;
+mod peaks;
+mod search;
+mod sketch;
+mod spectrogram;
+mod verify;
+mod whitening;
+
+pub use constellation::Constellation;
+pub use index::{Index, Match, QueryOptions, THRESHOLD};
+pub use sketch::Sketch;
+
+pub(super) use peaks::Extractor;
+
+/// Samples from one frame to the next, at 11 025 Hz: 23.2 ms.
+pub(crate) const HOP: usize = 256;
+/// Seconds from one frame to the next.
+pub(crate) const FRAME_S: f64 = HOP as f64 / 11_025.0;
+/// Bands of the logarithmic axis.
+pub(crate) const BANDS: usize = 150;
+/// Bands per octave.
+pub(crate) const PER_OCTAVE: f64 = 36.0;

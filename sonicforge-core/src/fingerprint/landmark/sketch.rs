@@ -1,0 +1,62 @@
+//! What a query is asked with: all peaks of the sound, and its whole whitened spectrogram.
+
+use super::FRAME_S;
+use super::peaks::{Peak, Peaks};
+use super::spectrogram::{Levels, Spectrogram};
+use super::whitening::Whitening;
+use crate::audio::AudioBuffer;
+use crate::error::Result;
+use crate::fingerprint::front::Front;
+
+/// Peaks from this rank on are not looked up: about sixty a second.
+const RANK: u16 = 60;
+
+/// A sound to be looked for. Takes 13 kB a second, so it is made of excerpts rather than of hours.
+#[derive(Debug, Clone, Default)]
+pub struct Sketch {
+    pub(super) frames: Vec<Levels>,
+    pub(super) peaks: Vec<Peak>,
+}
+
+impl Sketch {
+    /// Of a whole sound, at any rate and of any number of channels.
+    pub fn of(audio: &AudioBuffer) -> Result<Self> {
+        let mut samples = Vec::new();
+        let mut front = Front::new(audio.sample_rate(), audio.channels())?;
+        let channels: Vec<&[f32]> = (0..audio.channels()).map(|c| audio.channel(c)).collect();
+        front.push_channels(&channels, &mut |heard| samples.extend_from_slice(heard))?;
+        let mut rest = Vec::new();
+        front.finish(&mut |heard| samples.extend_from_slice(heard), &mut |heard| rest.extend_from_slice(heard));
+        samples.extend_from_slice(&rest);
+        Ok(Self::of_samples(&samples))
+    }
+
+    /// Of samples at 11 025 Hz.
+    fn of_samples(samples: &[i16]) -> Self {
+        let (mut spectrogram, mut whitening, mut peaks) = (Spectrogram::new(), Whitening::default(), Peaks::default());
+        let mut out = Self::default();
+        let keep = |list: &mut Vec<Peak>, peak: &Peak| {
+            if peak.rank < RANK {
+                list.push(*peak);
+            }
+        };
+        let Self { frames, peaks: found } = &mut out;
+        spectrogram.push(samples, |levels| {
+            whitening.push(levels, |white| {
+                frames.push(*white);
+                peaks.push(white, |peak| keep(found, peak));
+            });
+        });
+        whitening.finish(|white| {
+            frames.push(*white);
+            peaks.push(white, |peak| keep(found, peak));
+        });
+        peaks.finish(|peak| keep(found, peak));
+        out
+    }
+
+    /// Length in seconds, without the half windows at both ends.
+    pub fn seconds(&self) -> f64 {
+        self.frames.len() as f64 * FRAME_S
+    }
+}

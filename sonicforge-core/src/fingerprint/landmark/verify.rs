@@ -1,0 +1,143 @@
+//! Does the track sound in the query, there, in that key and at that speed? A matched filter: the energy of the query's
+//! spectrogram where the track has its peaks.
+//!
+//! Peaks that noise has hidden from a peak picker still lift the spectrogram a little; what counts is the sum. `evidence` is
+//! −ln(1 − u), u being the share of the spectrogram that is weaker: exponential of mean 1 where there is nothing but chance.
+//! Its means over each frame and each band are taken away, so that a shared beat or a shared chord proves nothing. The sum of
+//! n such values is `z` standard deviations off.
+
+use super::BANDS;
+use super::constellation::{KEEP, Star};
+use super::spectrogram::Levels;
+
+/// Evidence is kept in steps of this part.
+const STEPS: f32 = 24.0;
+/// Evidence above this is no better.
+const MOST: f32 = 4.6;
+/// Fewer peaks prove nothing.
+pub(super) const MIN_STARS: usize = 24;
+
+/// The strongest peaks are the last to drown.
+const WEIGHTS: [f32; KEEP as usize] =
+    [1.6, 1.5, 1.4, 1.3, 1.25, 1.2, 1.15, 1.1, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65];
+
+/// Where a track might be in the query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Hypothesis {
+    /// Frame of the track at the middle of the evidence.
+    pub center: f32,
+    /// Bands that the query is higher than the track.
+    pub pitch: f32,
+    /// Frames of the track per frame of the query.
+    pub rate: f32,
+}
+
+/// The evidence of a stretch of the query.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    /// Frames × bands.
+    table: Vec<i8>,
+    frames: usize,
+    /// Standard deviation of the table.
+    deviation: f32,
+}
+
+impl Evidence {
+    pub fn new(white: &[Levels]) -> Self {
+        let frames = white.len();
+        // A peak may lie one frame off.
+        let wide = |t: usize, b: usize| {
+            let (from, to) = (t.saturating_sub(1), (t + 1).min(frames - 1));
+            white[from..=to].iter().map(|f| f[b]).max().expect("one at least")
+        };
+        // How much of it is weaker, by counting.
+        let mut counts = vec![0u32; 1 << 12];
+        let class = |x: i16| ((i32::from(x) + (1 << 13)) >> 2).clamp(0, (1 << 12) - 1) as usize;
+        let mut levels = vec![0u16; frames * BANDS];
+        for t in 0..frames {
+            for b in 0..BANDS {
+                let c = class(wide(t, b));
+                levels[t * BANDS + b] = c as u16;
+                counts[c] += 1;
+            }
+        }
+        let total = (frames * BANDS).max(1) as f32;
+        let mut below = 0u32;
+        let evidence: Vec<f32> = counts
+            .iter()
+            .map(|&n| {
+                let u = (below as f32 + 0.5 * n as f32) / total;
+                below += n;
+                (-(1.0 - u).max(1e-6).ln()).min(MOST)
+            })
+            .collect();
+        let mut values: Vec<f32> = levels.iter().map(|&c| evidence[usize::from(c)]).collect();
+        let mut of_band = [0.0f32; BANDS];
+        for row in values.chunks_exact_mut(BANDS) {
+            let mean = row.iter().sum::<f32>() / BANDS as f32;
+            row.iter_mut().for_each(|x| *x -= mean);
+            of_band.iter_mut().zip(&*row).for_each(|(m, x)| *m += x / frames as f32);
+        }
+        let mut square = 0.0f64;
+        let mut table = Vec::with_capacity(values.len());
+        for row in values.chunks_exact(BANDS) {
+            for (x, mean) in row.iter().zip(&of_band) {
+                let y = (x - mean) * STEPS;
+                square += f64::from(y * y);
+                table.push(y.round().clamp(-127.0, 127.0) as i8);
+            }
+        }
+        Self { table, frames, deviation: (square / f64::from(total)).sqrt().max(1.0) as f32 }
+    }
+
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// First and last frame of the track that the query covers.
+    pub fn span(&self, h: &Hypothesis) -> (f32, f32) {
+        let half = self.frames as f32 / 2.0 * h.rate;
+        (h.center - half, h.center + half)
+    }
+
+    /// Standard deviations above chance, and from how many peaks. `stars` are those within [`Evidence::span`], more do no harm.
+    pub fn score(&self, stars: &[Star], h: &Hypothesis) -> (f32, usize) {
+        let (mut sum, mut squares, mut count) = (0.0f32, 0.0f32, 0);
+        let inverse = 1.0 / h.rate;
+        let middle = self.frames as f32 / 2.0;
+        let low = h.pitch.floor();
+        let part = h.pitch - low;
+        let low = low as i32;
+        for s in stars {
+            let t = middle + (s.frame as f32 - h.center) * inverse;
+            if t < 0.0 || t >= self.frames as f32 - 0.5 {
+                continue;
+            }
+            let band = i32::from(s.band) + low;
+            if band < 0 || band + 1 >= BANDS as i32 {
+                continue;
+            }
+            let at = (t + 0.5) as usize * BANDS + band as usize;
+            let (a, b) = (f32::from(self.table[at]), f32::from(self.table[at + 1]));
+            let weight = WEIGHTS[usize::from(s.rank)];
+            sum += weight * (a + (b - a) * part);
+            squares += weight * weight;
+            count += 1;
+        }
+        if count < MIN_STARS { (0.0, count) } else { (sum / (self.deviation * squares.sqrt()), count) }
+    }
+
+    /// What each peak says: frame of the query, and evidence in standard deviations.
+    pub fn each<'a>(&'a self, stars: &'a [Star], h: &'a Hypothesis) -> impl Iterator<Item = (f32, f32)> + 'a {
+        let middle = self.frames as f32 / 2.0;
+        stars.iter().filter_map(move |s| {
+            let t = middle + (s.frame as f32 - h.center) / h.rate;
+            let band = (f32::from(s.band) + h.pitch).round();
+            if t < 0.0 || t >= self.frames as f32 - 0.5 || band < 0.0 || band >= BANDS as f32 {
+                return None;
+            }
+            let at = (t + 0.5) as usize * BANDS + band as usize;
+            Some((t, f32::from(self.table[at]) / self.deviation))
+        })
+    }
+}

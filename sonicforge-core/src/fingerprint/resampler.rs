@@ -1,0 +1,197 @@
+//! Any rate → 11 025 Hz, in 16-bit integers: the resampler whose roundings a Chromaprint depends on.
+//!
+//! A polyphase FIR (R. E. Crochiere, L. R. Rabiner, "Multirate Digital Signal Processing", 1983): a Kaiser-windowed sinc
+//! (J. F. Kaiser 1974, β = 9), cut off at 0.8 of the lower Nyquist frequency, in 256 phases of which the one at or before
+//! the wanted instant is taken. Every phase sums to 2¹⁵ and is rounded to 16 bit. Written from a description of these rules.
+
+use std::f64::consts::PI;
+
+use super::front::RATE;
+use crate::dsp::kernels::DotRows;
+
+/// Phases, as a power of two.
+const PHASE_BITS: u32 = 8;
+const PHASES: usize = 1 << PHASE_BITS;
+/// Taps of the sinc at the lower of the two rates.
+const LENGTH: f64 = 16.0;
+const CUTOFF: f64 = 0.8;
+const BETA: f64 = 9.0;
+/// A filter is rounded to steps of 2⁻¹⁵.
+const SCALE_BITS: u32 = 15;
+
+#[derive(Debug, Clone)]
+pub(super) struct Resampler {
+    taps: usize,
+    /// Taps of a row in memory: a multiple of [`DotRows::LANES`], the rest zeros.
+    stride: usize,
+    /// `PHASES` rows.
+    bank: Vec<i16>,
+    /// Where the next output lies in the input, in 1/256 of a sample and 1/(256·11025) of one.
+    index: i64,
+    fraction: u32,
+    /// What `index` and `fraction` grow by.
+    step: i64,
+    step_fraction: u32,
+    dot: DotRows,
+    places: Vec<(u32, u32)>,
+    sums: Vec<i32>,
+}
+
+impl Resampler {
+    pub fn new(rate: u32) -> Self {
+        let factor = (CUTOFF * f64::from(RATE) / f64::from(rate)).min(1.0);
+        let taps = (LENGTH / factor).ceil() as usize;
+        let stride = taps.next_multiple_of(DotRows::LANES);
+        let mut bank = vec![0; PHASES * stride];
+        for (phase, row) in bank.chunks_exact_mut(stride).enumerate() {
+            row[..taps].copy_from_slice(&filter(phase, taps, factor));
+        }
+        let wide = i64::from(rate) << PHASE_BITS;
+        Self {
+            taps,
+            stride,
+            bank,
+            index: -((((taps - 1) / 2) << PHASE_BITS) as i64),
+            fraction: 0,
+            step: wide / i64::from(RATE),
+            step_fraction: (wide % i64::from(RATE)) as u32,
+            dot: DotRows::detect(),
+            places: Vec::new(),
+            sums: Vec::new(),
+        }
+    }
+
+    /// Samples that must lie readable behind the input.
+    pub fn slack(&self) -> usize {
+        self.stride - self.taps
+    }
+
+    /// Makes as many samples as `memory[..len]` allows, at most `most`, appends them to `output` and says how many input
+    /// samples are done with. Behind `len` there are [`Resampler::slack`] more that weigh nothing.
+    pub fn process(&mut self, memory: &[i16], len: usize, most: usize, output: &mut Vec<i16>) -> usize {
+        let mut made = 0;
+        // Before the beginning the signal is its own mirror image.
+        while made < most && self.index < 0 {
+            let (first, phase) = self.place();
+            let row = &self.bank[phase * self.stride..][..self.taps];
+            let sum = row.iter().enumerate().fold(0i32, |sum, (i, &h)| {
+                let at = (first + i as i64).unsigned_abs() as usize % len.max(1);
+                sum.wrapping_add(i32::from(memory[at]) * i32::from(h))
+            });
+            output.push(round(sum));
+            self.advance();
+            made += 1;
+        }
+        self.places.clear();
+        while made < most && self.index >= 0 {
+            let (first, phase) = self.place();
+            if first as usize + self.taps > len {
+                break;
+            }
+            self.places.push((first as u32, (phase * self.stride) as u32));
+            self.advance();
+            made += 1;
+        }
+        self.sums.resize(self.places.len(), 0);
+        self.dot.run(memory, &self.bank, self.stride, &self.places, &mut self.sums);
+        output.extend(self.sums.iter().map(|&sum| round(sum)));
+        let done = (self.index.max(0) >> PHASE_BITS) as usize;
+        if self.index >= 0 {
+            self.index &= PHASES as i64 - 1;
+        }
+        done
+    }
+
+    /// First sample under the filter, and the phase.
+    fn place(&self) -> (i64, usize) {
+        (self.index >> PHASE_BITS, (self.index & (PHASES as i64 - 1)) as usize)
+    }
+
+    fn advance(&mut self) {
+        self.index += self.step;
+        self.fraction += self.step_fraction;
+        if self.fraction >= RATE {
+            self.fraction -= RATE;
+            self.index += 1;
+        }
+    }
+}
+
+fn round(sum: i32) -> i16 {
+    let rounded = sum.wrapping_add(1 << (SCALE_BITS - 1)) >> SCALE_BITS;
+    rounded.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
+}
+
+/// One phase of the filter.
+fn filter(phase: usize, taps: usize, factor: f64) -> Vec<i16> {
+    let center = ((taps - 1) / 2) as f64;
+    let tap = |i: usize| {
+        let x = PI * (i as f64 - center - phase as f64 / PHASES as f64) * factor;
+        let sinc = if x == 0.0 { 1.0 } else { x.sin() / x };
+        let w = 2.0 * x / (factor * taps as f64 * PI);
+        sinc * bessel_i0(BETA * (1.0 - w * w).max(0.0).sqrt())
+    };
+    let h: Vec<f64> = (0..taps).map(tap).collect();
+    let sum: f64 = h.iter().sum();
+    let scale = f64::from(1u32 << SCALE_BITS);
+    // `as` keeps to the range: at a rate below 11 025 Hz the middle tap of phase 0 would be 2¹⁵.
+    h.iter().map(|h| ((h * scale / sum) as f32).round_ties_even() as i16).collect()
+}
+
+/// The modified Bessel function of the first kind and order zero, by its series.
+fn bessel_i0(x: f64) -> f64 {
+    let quarter = x * x / 4.0;
+    let (mut sum, mut term, mut k) = (1.0, 1.0, 1.0);
+    while term > sum * 1e-18 {
+        term *= quarter / (k * k);
+        sum += term;
+        k += 1.0;
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_passes_a_constant() {
+        for rate in [8_000, 22_050, 44_100, 48_000, 96_000, 192_000, 384_000] {
+            let resampler = Resampler::new(rate);
+            for row in resampler.bank.chunks_exact(resampler.stride) {
+                let sum: i32 = row.iter().map(|&h| i32::from(h)).sum();
+                // Each tap is rounded by half a step at most; on average they cancel.
+                assert!((sum - 32_768).abs() < resampler.taps as i32 / 4, "{rate}: {sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn taps_and_phases() {
+        assert_eq!(
+            (Resampler::new(44_100).taps, Resampler::new(48_000).taps, Resampler::new(8_000).taps),
+            (80, 88, 16)
+        );
+    }
+
+    #[test]
+    fn a_tone_keeps_its_height_and_an_alias_is_gone() {
+        for rate in [16_000u32, 44_100, 48_000, 192_000] {
+            let level = |hz: f64| {
+                let len = rate as usize;
+                let mut x: Vec<i16> = (0..len)
+                    .map(|n| (10_000.0 * (2.0 * PI * hz * n as f64 / f64::from(rate)).sin()).round() as i16)
+                    .collect();
+                let mut resampler = Resampler::new(rate);
+                x.resize(len + resampler.slack(), 0);
+                let mut y = Vec::new();
+                resampler.process(&x, len, usize::MAX, &mut y);
+                assert!(y.len().abs_diff(RATE as usize) < 20, "{}", y.len());
+                let y = &y[100..];
+                (y.iter().map(|&y| f64::from(y).powi(2)).sum::<f64>() / y.len() as f64).sqrt() * 2f64.sqrt() / 10_000.0
+            };
+            assert!((level(1_000.0) - 1.0).abs() < 0.003, "{rate}: {}", level(1_000.0));
+            assert!(level(7_000.0) < 0.01, "{rate}: {}", level(7_000.0));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+"""Fingerprints from Python: whole, streamed, as text, and what AcoustID is asked."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import sonicforge as sf
+
+
+@pytest.fixture(scope="module")
+def audio():
+    return sf.testing.signal("music", seed=3, sample_rate=44_100, channels=2, seconds=10.0)
+
+
+def test_streaming_equals_offline(audio):
+    whole = sf.fingerprint(audio)
+    for size in (1_000, 44_100, 300_000):
+        streamed = sf.Fingerprinter(sample_rate=44_100, channels=2)
+        for start in range(0, audio.frames, size):
+            streamed.push(audio.samples[:, start : start + size])
+        assert streamed.finish() == whole
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="finished"):
+        streamed.push(audio.samples)
+
+
+def test_words(audio):
+    print_ = sf.fingerprint(audio).chromaprint
+    assert print_.words.dtype == np.uint32
+    assert len(print_) == 59
+    assert not print_.words.flags.writeable
+    assert sf.Chromaprint.decode(print_.encode()) == print_
+    assert sf.Chromaprint(print_.words) == print_
+    assert sf.Chromaprint(print_.words.tolist()) == print_
+    assert len(print_.first(5.0)) == 19
+    assert pickle.loads(pickle.dumps(print_)) == print_
+    assert len(sf.Chromaprint([])) == 0
+    for wrong in ([1.5], [[1]], [-1], [1 << 32]):
+        with pytest.raises(sf.exceptions.InvalidArgumentError):
+            sf.Chromaprint(wrong)
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="test6"):
+        sf.Chromaprint([1], preset="test6")
+    with pytest.raises(sf.exceptions.FormatError):
+        sf.Chromaprint.decode("no!")
+
+
+def test_json(audio):
+    print_ = sf.fingerprint(audio, preset="test5", silence_threshold=10)
+    assert sf.Fingerprint.from_json(print_.to_json()) == print_
+    assert print_.to_dict()["chromaprint"] == print_.chromaprint.encode()
+    with pytest.raises(sf.exceptions.FormatError, match="schema 9"):
+        sf.Fingerprint.from_json(print_.to_json().replace('"schema":1', '"schema":9'))
+
+
+def test_progress_and_bad_arguments(audio):
+    news = []
+    sf.fingerprint(audio, progress=lambda stage, fraction: news.append((stage, fraction)))
+    assert news[-1] == ("fingerprint", 1.0)
+    cancel = sf.CancelToken()
+    cancel.cancel()
+    with pytest.raises(sf.exceptions.CancelledError):
+        sf.fingerprint(audio, cancel=cancel)
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="silence_threshold is 40000"):
+        sf.fingerprint(audio, silence_threshold=40_000)
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="test0"):
+        sf.fingerprint(audio, preset="test0")
+
+
+def test_acoustid_refuses_what_the_service_would(audio):
+    print_ = sf.fingerprint(audio)
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="meta has"):
+        sf.acoustid_lookup(print_, client="key", meta=["everything"])
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="test1"):
+        sf.acoustid_lookup(sf.fingerprint(audio, preset="test1"), client="key")
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="colour"):
+        sf.acoustid_submit([(print_, {"colour": "red"})], client="key", user="me")
+
+
+def melody(seed, seconds=30.0, speed=1.0):
+    """Notes at random times and heights; every seed is another piece."""
+    rng, rate = np.random.default_rng(seed), 22_050
+    out = np.zeros(int(seconds / speed * rate) + rate, np.float32)
+    at = 0.0
+    while at < seconds:
+        hz = 180.0 * 2 ** (rng.integers(0, 44) / 12)
+        start = int(at / speed * rate)
+        t = np.arange(rate) / rate * speed
+        out[start : start + rate] += (np.exp(-4 * t) * 0.2 * np.sin(2 * np.pi * hz * t)).astype(np.float32)
+        at += rng.uniform(0.06, 0.3)
+    return sf.AudioBuffer(out[: int(seconds / speed * rate)], rate)
+
+
+def test_an_index_knows_excerpts_again():
+    index = sf.Index()
+    for seed in range(8):
+        index.insert(f"piece {seed}", sf.fingerprint(melody(seed)))
+    assert len(index) == 8
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="piece 3"):
+        index.insert("piece 3", sf.fingerprint(melody(3)))
+    (match,) = index.query(melody(3).trim(start_s=8.0, end_s=18.0))
+    assert match.id == "piece 3"
+    assert abs(match.track_start_s - match.query_start_s - 8.0) < 0.1
+    (match,) = index.query(melody(5, speed=1.04).trim(start_s=8.0, end_s=18.0))
+    assert (match.id, round(match.pitch_factor, 2), round(match.tempo_factor, 2)) == ("piece 5", 1.04, 1.04)
+    assert index.query(melody(99).trim(start_s=8.0, end_s=18.0)) == []
+    assert index.remove("piece 3")
+    assert not index.remove("piece 3")
+    assert index.query(melody(3).trim(start_s=8.0, end_s=18.0)) == []
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="max_tempo_percent"):
+        index.query(melody(1), max_tempo_percent=50.0)
