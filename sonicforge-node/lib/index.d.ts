@@ -347,7 +347,7 @@ export interface Match {
 export interface QueryOptions {
   /** At most this many matches, the best first; 1 unless given. */
   limit?: number | undefined
-  /** Matches from this score on. None of thousands of unknown excerpts reaches the default. */
+  /** Matches from this score on. Of 592 excerpts of unknown tracks two reached the default. */
   threshold?: number | undefined
   /** Also look in other keys when nothing is found at once, up to this many semitones off, 0 to 3; 3 unless given. */
   maxPitchSemitones?: number | undefined

@@ -158,7 +158,7 @@ class Match(Record):
 
 
 class Index:
-    """Knows tracks again from excerpts: through noise, codecs and rooms, in another key, at another speed. In memory."""
+    """Knows tracks again from excerpts: through noise and codecs, in another key, at another speed. In memory."""
 
     def __init__(self) -> None:
         self._native = _sonicforge.Index()
@@ -186,8 +186,9 @@ class Index:
     ) -> list[Match]:
         """Which tracks sound in `audio`: the best first, at most `limit`.
 
-        When nothing is found at once it also looks in other keys, up to `max_pitch_semitones` (0 to 3) off, and at other
-        speeds, up to `max_tempo_percent` (0 to 10) off. None of thousands of unknown excerpts reaches the default threshold.
+        When nothing is found at once it also looks in other keys, up to `max_pitch_semitones` (0 to 3) off, and at
+        other speeds, up to `max_tempo_percent` (0 to 10) off. Of 592 excerpts of unknown tracks two reached the default
+        threshold.
         """
         options: dict[str, Any] = {
             "limit": limit,
