@@ -20,12 +20,68 @@ use super::space::Space;
 use super::variant::VariantId;
 use super::view::{Counters, Variants};
 
-/// Assignments as far from each other as can be, at most `count` different ones.
+/// Assignments as far from each other as can be, at most `count` different ones: the best of a greedy start and a few random ones, each
+/// improved by exchange.
 pub(super) fn spread(space: &Space, concept: &str, count: usize, seed: u64) -> Vec<Vec<u16>> {
     let count = usize::try_from(space.size()).unwrap_or(usize::MAX).min(count);
     // Each concept begins elsewhere, so that together they see more of the space.
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ VariantId::of_text(concept).0);
     let sizes: Vec<usize> = space.slots.iter().map(|s| s.values.len()).collect();
+    let mut best = greedy(&sizes, count, &mut rng);
+    // Of many, a greedy start is good enough.
+    for _ in 0..if count <= 16 { STARTS } else { 0 } {
+        if total(&best) == 0 {
+            break;
+        }
+        let random = |rng: &mut ChaCha8Rng| sizes.iter().map(|n| (rng.next_u64() as usize % n) as u16).collect();
+        let mut other: Vec<Vec<u16>> = (0..count).map(|_| random(&mut rng)).collect();
+        exchange(&mut other, &sizes);
+        if total(&other) < total(&best) && (1..count).all(|i| !other[..i].contains(&other[i])) {
+            best = other;
+        }
+    }
+    best
+}
+
+/// Random starts besides the greedy one.
+const STARTS: usize = 8;
+
+/// In how many slots two assignments agree, squared: two agreements with one are worse than one with each of two. The sum over all
+/// pairs stands for −2 ln det(I + M), to second order.
+fn agreement(a: &[u16], b: &[u16]) -> u64 {
+    (a.iter().zip(b).filter(|(x, y)| x == y).count() as u64).pow(2)
+}
+
+fn total(chosen: &[Vec<u16>]) -> u64 {
+    chosen.iter().enumerate().map(|(i, a)| chosen[..i].iter().map(|b| agreement(a, b)).sum::<u64>()).sum()
+}
+
+/// Changes one slot of one assignment at a time, as long as that lowers the total.
+fn exchange(chosen: &mut [Vec<u16>], sizes: &[usize]) {
+    loop {
+        let before = total(chosen);
+        for i in 0..chosen.len() {
+            for (slot, n) in sizes.iter().enumerate() {
+                let cost = |c: &[Vec<u16>], v: &[u16]| -> u64 {
+                    c.iter().enumerate().filter(|(k, _)| *k != i).map(|(_, o)| agreement(o, v)).sum()
+                };
+                for t in 1..(*n).min(64) {
+                    let mut other = chosen[i].clone();
+                    other[slot] = ((usize::from(chosen[i][slot]) + t) % n) as u16;
+                    if cost(chosen, &other) < cost(chosen, &chosen[i]) {
+                        chosen[i] = other;
+                    }
+                }
+            }
+        }
+        if total(chosen) == before {
+            return;
+        }
+    }
+}
+
+/// One after another, each as far as can be from those before; all different.
+fn greedy(sizes: &[usize], count: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<u16>> {
     let mut chosen: Vec<Vec<u16>> = Vec::with_capacity(count);
     let offset: Vec<usize> = sizes.iter().map(|n| rng.next_u64() as usize % n).collect();
     while chosen.len() < count {
@@ -33,15 +89,12 @@ pub(super) fn spread(space: &Space, concept: &str, count: usize, seed: u64) -> V
         let j = chosen.len();
         let mut next: Vec<u16> = sizes.iter().zip(&offset).map(|(n, o)| ((o + j) % n) as u16).collect();
         let cost = |next: &[u16]| -> (bool, u64) {
-            let agree = |other: &Vec<u16>| other.iter().zip(next).filter(|(a, b)| a == b).count() as u64;
-            // Squares: two agreements with one are worse than one with each of two.
-            (chosen.iter().any(|c| c == next), chosen.iter().map(|c| agree(c).pow(2)).sum())
+            (chosen.iter().any(|c| c == next), chosen.iter().map(|c| agreement(c, next)).sum())
         };
         for _ in 0..4 {
             let before = cost(&next);
             for (slot, n) in sizes.iter().enumerate() {
-                let tries = (*n).min(64);
-                for t in 1..tries {
+                for t in 1..(*n).min(64) {
                     let mut other = next.clone();
                     other[slot] = ((usize::from(next[slot]) + t) % n) as u16;
                     if cost(&other) < cost(&next) {
@@ -55,7 +108,7 @@ pub(super) fn spread(space: &Space, concept: &str, count: usize, seed: u64) -> V
         }
         if cost(&next).0 {
             // Everything near is taken: the next free one in counting order.
-            match free(&sizes, &chosen, &next) {
+            match free(sizes, &chosen, &next) {
                 Some(found) => next = found,
                 None => break,
             }
@@ -274,9 +327,9 @@ mod tests {
         let space = space(&[4, 4]);
         let mut variants = Variants::new();
         let mut counters = Counters::new();
-        for a in 0..4u16 {
-            // The second value of the first slot, the last of the second.
-            let v = space.variant("c", space.assignment(&[a, (a + 2) % 4])).unwrap();
+        for (a, b) in (0..4u16).flat_map(|a| (0..4u16).map(move |b| (a, b))) {
+            // The second value of the first slot is good, and the third of the second.
+            let v = space.variant("c", space.assignment(&[a, b])).unwrap();
             let key = super::super::counts::Key {
                 concept: "c".into(),
                 variant: v.id,
@@ -284,7 +337,7 @@ mod tests {
                 metric: "approval".into(),
                 epoch: 0,
             };
-            let wins = 20 + if a == 1 { 40 } else { 0 } + if (a + 2) % 4 == 2 { 30 } else { 0 };
+            let wins = 20 + if a == 1 { 40 } else { 0 } + if b == 2 { 30 } else { 0 };
             let count = super::super::counts::Count {
                 n: 100,
                 sum: i128::from(wins) << 20,
@@ -297,8 +350,8 @@ mod tests {
         let metric = Metric::new("approval", MetricKind::Binary);
         let effects = Effects::fit(&space, "c", &metric, &variants, &counters).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(4);
-        let hits = (0..200).filter(|_| effects.draw(&mut rng)[0] == 1).count();
-        assert!(hits > 140, "{hits}");
+        let hits = (0..200).filter(|_| effects.draw(&mut rng) == [1, 2]).count();
+        assert!(hits > 190, "{hits}");
         // Whatever is taken is not proposed again, until there is nothing left.
         let all = effects.propose(&space, 100, &[vec![1, 2]], &mut rng);
         assert_eq!(all.len(), 15);
