@@ -166,6 +166,8 @@ def evaluate_policy(case):
     log = case["parameters"]["log"]
     columns = {name: [row[name] for row in log] for name in ("propensity", "reward", "target", "model")}
     return sf.evaluate_policy(**columns).to_dict()
+
+
 def chromaprint(case):
     print_ = sf.fingerprint(source(case), **case["parameters"]).chromaprint
     return {"chromaprint": print_.encode(), "simhash": print_.simhash()}

@@ -52,7 +52,7 @@ pub struct RedisStore {
 
 enum Source {
     Server(Box<redis::Client>),
-    Sentinel(Mutex<redis::sentinel::SentinelClient>),
+    Sentinel(Box<Mutex<redis::sentinel::SentinelClient>>),
 }
 
 impl std::fmt::Debug for RedisStore {
@@ -134,7 +134,7 @@ impl RedisStore {
                 let kind = redis::sentinel::SentinelServerType::Master;
                 let client =
                     redis::sentinel::SentinelClient::build(nodes, service.to_string(), None, kind).map_err(wrong)?;
-                Source::Sentinel(Mutex::new(client))
+                Source::Sentinel(Box::new(Mutex::new(client)))
             }
         };
         let store = Self {
