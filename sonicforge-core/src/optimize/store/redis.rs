@@ -64,7 +64,17 @@ impl std::fmt::Debug for RedisStore {
 /// KEYS: ledger, counters, changed, version. ARGV: rows; of each: field, row believed ("" for none), new row ("" to leave it),
 /// number of counters; of each counter: field, number of limbs, limbs. All rows are as believed, or nothing is written and the
 /// rows that are there come back.
+///
+/// What goes into the append-only file are the values that came about, not the increments: a server that is killed while it writes may
+/// keep the beginning of a transaction (7.0 cuts a half-written command off, and leaves the MULTI before it open), which the next start
+/// but one would run as well as what was sent again. Values may be set twice; increments would count twice.
 const APPLY: &str = "
+local function add(key, field, by)
+  redis.set_repl(redis.REPL_NONE)
+  redis.call('HINCRBY', key, field, by)
+  redis.set_repl(redis.REPL_ALL)
+  redis.call('HSET', key, field, redis.call('HGET', key, field))
+end
 local at, rows, off, work = 2, {}, false, {}
 for r = 1, tonumber(ARGV[1]) do
   local field, believed, new, n = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
@@ -83,10 +93,13 @@ for r = 1, tonumber(ARGV[1]) do
   if new ~= '' then redis.call('HSET', KEYS[1], field, new) end
   for _ = 1, n do
     local counter, limbs = ARGV[begin], tonumber(ARGV[begin + 1])
-    if version == 0 then version = redis.call('INCR', KEYS[4]) end
+    if version == 0 then
+      version = (redis.call('GET', KEYS[4]) or 0) + 1
+      redis.call('SET', KEYS[4], string.format('%.0f', version))
+    end
     for l = 1, limbs do
       local by = ARGV[begin + 1 + l]
-      if by ~= '0' then redis.call('HINCRBY', KEYS[2], counter .. '#' .. (l - 1), by) end
+      if by ~= '0' then add(KEYS[2], counter .. '#' .. (l - 1), by) end
     end
     if limbs > 7 then redis.call('HSET', KEYS[2], counter .. '#limbs', limbs) end
     redis.call('ZADD', KEYS[3], version, counter)
