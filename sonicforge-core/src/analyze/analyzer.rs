@@ -1,6 +1,6 @@
 //! All the meters over one stream.
 
-use crate::audio::{AudioBuffer, Block, MAX_CHANNELS, check_format};
+use crate::audio::{AudioBuffer, Block, check_format, common_length, slices};
 use crate::dsp::true_peak::TruePeak;
 use crate::error::{Error, Result};
 use crate::units::power_to_db;
@@ -83,12 +83,7 @@ impl Analyzer {
 
     /// Measures the next frames. Errors when the block has another number of channels than the analyzer.
     pub fn push(&mut self, block: &Block<'_>) -> Result<()> {
-        let mut channels: [&[f32]; MAX_CHANNELS] = Default::default();
-        let count = block.channels();
-        for (c, slice) in channels.iter_mut().enumerate().take(count) {
-            *slice = block.channel(c);
-        }
-        self.push_channels(&channels[..count])
+        self.push_channels(&slices(block.channels(), |c| block.channel(c))[..block.channels()])
     }
 
     /// Measures a whole buffer as the next frames. Errors when its rate or its number of channels is another.
@@ -100,24 +95,14 @@ impl Analyzer {
                 self.sample_rate
             )));
         }
-        let mut channels: [&[f32]; MAX_CHANNELS] = Default::default();
-        for (c, slice) in channels.iter_mut().enumerate().take(audio.channels()) {
-            *slice = audio.channel(c);
-        }
-        self.push_channels(&channels[..audio.channels()])
+        self.push_channels(&slices(audio.channels(), |c| audio.channel(c))[..audio.channels()])
     }
 
     /// Measures the next frames, one slice per channel. Errors when they are not as many as the analyzer's channels, or
     /// not of one length.
     pub fn push_channels(&mut self, channels: &[&[f32]]) -> Result<()> {
         check_channels(self.quantum.channels(), channels.len())?;
-        let frames = channels[0].len();
-        if let Some(c) = channels.iter().position(|c| c.len() != frames) {
-            return Err(Error::invalid(format!(
-                "channel {c} has {} frames, but channel 0 has {frames}; all channels must be of one length",
-                channels[c].len()
-            )));
-        }
+        let frames = common_length(channels)?;
         let mut start = 0;
         while start < frames {
             start += self.quantum.fill(channels, start);

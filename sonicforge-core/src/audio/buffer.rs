@@ -121,18 +121,9 @@ impl AudioBuffer {
     /// Copies one slice per channel; all must be of one length.
     pub fn from_channels<S: AsRef<[f32]>>(sample_rate: u32, channels: &[S]) -> Result<Self> {
         check_format(sample_rate, channels.len())?;
-        let frames = channels[0].as_ref().len();
+        let frames = common_length(channels)?;
         let mut samples = Vec::with_capacity(frames * channels.len());
-        for (i, channel) in channels.iter().enumerate() {
-            let channel = channel.as_ref();
-            if channel.len() != frames {
-                return Err(Error::invalid(format!(
-                    "channel {i} has {} frames, but channel 0 has {frames}; all channels must be of one length",
-                    channel.len()
-                )));
-            }
-            samples.extend_from_slice(channel);
-        }
+        channels.iter().for_each(|c| samples.extend_from_slice(c.as_ref()));
         Ok(Self { sample_rate, channels: channels.len(), frames, samples: Samples::Own(samples) })
     }
 
@@ -257,6 +248,23 @@ pub(crate) fn check_format(sample_rate: u32, channels: usize) -> Result<()> {
         return Err(Error::invalid(format!("{channels} channels; expected 1 to {MAX_CHANNELS}")));
     }
     Ok(())
+}
+
+/// The channels of a block or a buffer, of which there are `count`, as slices; the rest are empty.
+pub(crate) fn slices<'a>(count: usize, channel: impl Fn(usize) -> &'a [f32]) -> [&'a [f32]; MAX_CHANNELS] {
+    std::array::from_fn(|c| if c < count { channel(c) } else { &[] })
+}
+
+/// The length that all channels have; an error where one has another.
+pub(crate) fn common_length<S: AsRef<[f32]>>(channels: &[S]) -> Result<usize> {
+    let frames = channels.first().map_or(0, |c| c.as_ref().len());
+    match channels.iter().position(|c| c.as_ref().len() != frames) {
+        None => Ok(frames),
+        Some(c) => Err(Error::invalid(format!(
+            "channel {c} has {} frames, but channel 0 has {frames}; all channels must be of one length",
+            channels[c].as_ref().len()
+        ))),
+    }
 }
 
 #[cfg(test)]

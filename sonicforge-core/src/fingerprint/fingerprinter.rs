@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::chromaprint::{Chromaprint, ChromaprintPreset, WordMaker};
 use super::front::Front;
 use super::landmark::{Constellation, Extractor};
-use crate::audio::{AudioBuffer, Block, MAX_CHANNELS};
+use crate::audio::{AudioBuffer, Block, slices};
 use crate::error::{Error, Result};
 
 /// The version of the JSON form of [`Fingerprint`].
@@ -115,12 +115,7 @@ impl Fingerprinter {
 
     /// Hears the next frames. Errors when the block has another number of channels.
     pub fn push(&mut self, block: &Block<'_>) -> Result<()> {
-        let mut channels: [&[f32]; MAX_CHANNELS] = Default::default();
-        let count = block.channels();
-        for (c, slice) in channels.iter_mut().enumerate().take(count) {
-            *slice = block.channel(c);
-        }
-        self.push_channels(&channels[..count])
+        self.push_channels(&slices(block.channels(), |c| block.channel(c))[..block.channels()])
     }
 
     /// Hears a whole buffer as the next frames. Errors when its rate or its number of channels is another.
@@ -132,11 +127,7 @@ impl Fingerprinter {
                 self.sample_rate
             )));
         }
-        let mut channels: [&[f32]; MAX_CHANNELS] = Default::default();
-        for (c, slice) in channels.iter_mut().enumerate().take(audio.channels()) {
-            *slice = audio.channel(c);
-        }
-        self.push_channels(&channels[..audio.channels()])
+        self.push_channels(&slices(audio.channels(), |c| audio.channel(c))[..audio.channels()])
     }
 
     /// Hears the next frames, one slice per channel. Errors when they are not as many as the fingerprinter's channels, or

@@ -1,7 +1,7 @@
 //! PCM of any format → mono at 11 025 Hz in 16 bit: what both fingerprints hear.
 
 use super::resampler::Resampler;
-use crate::audio::check_format;
+use crate::audio::{check_format, common_length};
 use crate::error::{Error, Result};
 
 /// Samples per second of what comes out.
@@ -91,13 +91,7 @@ impl Front {
                 self.channels
             )));
         }
-        let frames = channels[0].len();
-        if let Some(c) = channels.iter().position(|c| c.len() != frames) {
-            return Err(Error::invalid(format!(
-                "channel {c} has {} frames, but channel 0 has {frames}; all channels must be of one length",
-                channels[c].len()
-            )));
-        }
+        let frames = common_length(channels)?;
         let mut at = 0;
         while at < frames {
             let now = (PIECE - self.fill).min(frames - at);
