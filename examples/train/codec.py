@@ -598,6 +598,8 @@ def main() -> None:
     for stage, steps in (("ae", 4000), ("joint", 4000), ("decoder", 6000)):
         parser.add_argument(f"--{stage}", type=int, default=steps)
     args = parser.parse_args()
+    if args.for_s and args.workers > 1:
+        parser.error("--for-s goes by one process's clock; expected --workers 1, or steps")
     if args.command == "train":
         spread(train, args, args.workers)
     else:

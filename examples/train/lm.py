@@ -423,6 +423,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    if args.for_s and args.workers > 1:
+        parser.error("--for-s goes by one process's clock; expected --workers 1, or steps")
     if args.command == "train":
         spread(train, args, args.workers)
     else:
