@@ -15,4 +15,4 @@ mod resampler;
 
 pub use chromaprint::{Chromaprint, ChromaprintPreset, Chromaprinter};
 pub use fingerprinter::{Fingerprint, FingerprintParams, Fingerprinter, SCHEMA};
-pub use landmark::{Constellation, Index, Match, QueryOptions, Sketch, THRESHOLD};
+pub use landmark::{Constellation, Index, Match, Posting, Postings, QueryOptions, Sketch, Star, THRESHOLD, TrackAt};

@@ -2,7 +2,9 @@
 
 use data_encoding::BASE64URL_NOPAD;
 
+use super::pairs;
 use super::peaks::Peak;
+use super::postings::Posting;
 use super::{BANDS, FRAME_S};
 use crate::error::{Error, Result};
 
@@ -11,11 +13,12 @@ pub(super) const KEEP: u16 = 16;
 
 /// A peak that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Star {
-    /// Frame from the beginning of the sound.
+pub struct Star {
+    /// Frame (23.2 ms) from the beginning of the sound.
     pub frame: u32,
+    /// Band, 36 to the octave from 250 Hz, below 150.
     pub band: u8,
-    /// How many within half a second are stronger.
+    /// How many within half a second are stronger, below 16.
     pub rank: u8,
 }
 
@@ -37,13 +40,21 @@ impl Constellation {
         self.frames = frames;
     }
 
-    pub(super) fn stars(&self) -> &[Star] {
+    /// The peaks, in order of time.
+    pub fn stars(&self) -> &[Star] {
         &self.stars
     }
 
-    /// Length in frames of 23 ms.
-    pub(super) fn frames(&self) -> u32 {
+    /// Length in frames (23.2 ms).
+    pub fn frames(&self) -> u32 {
         self.frames
+    }
+
+    /// What is looked up in an index: each of the ten strongest peaks of a second with three of those behind it.
+    pub fn pairs(&self) -> Vec<Posting> {
+        let mut out = Vec::new();
+        pairs::of_stars(&self.stars, |key, frame| out.push(Posting { key, frame }));
+        out
     }
 
     /// How many peaks there are.

@@ -11,16 +11,20 @@
 
 mod constellation;
 mod index;
+mod matching;
 mod pairs;
 mod peaks;
+mod postings;
 mod search;
 mod sketch;
 mod spectrogram;
 mod verify;
 mod whitening;
 
-pub use constellation::Constellation;
-pub use index::{Index, Match, QueryOptions, THRESHOLD};
+pub use constellation::{Constellation, Star};
+pub use index::Index;
+pub use matching::{Match, QueryOptions, THRESHOLD};
+pub use postings::{Posting, Postings, TrackAt};
 pub use sketch::Sketch;
 
 pub(super) use peaks::Extractor;

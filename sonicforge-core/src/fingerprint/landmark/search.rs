@@ -1,9 +1,10 @@
 //! Votes: pairs that the query and a track share point at a place in the track; where many point at one place there is a
 //! hypothesis.
 
-use super::index::Segment;
 use super::pairs::{Asked, KEY_BITS, MAX_GAP, MAX_STEP, key};
+use super::postings::{Posting, Postings};
 use super::{BANDS, pairs};
+use crate::error::Result;
 
 /// Places are counted in a table of this many entries; what falls into one entry by chance is told apart by the verification.
 const TABLE: usize = 1 << 21;
@@ -22,11 +23,12 @@ pub(super) struct Votes {
     table: Vec<u32>,
     serial: u32,
     full: Vec<i64>,
+    read: Vec<Posting>,
 }
 
 impl Votes {
     pub fn new() -> Self {
-        Self { table: vec![0; TABLE], serial: 1, full: Vec::new() }
+        Self { table: vec![0; TABLE], serial: 1, full: Vec::new(), read: Vec::new() }
     }
 
     /// Lets the pairs of a query vote, the query being `pitch` bands too high and its time running `rate` times as fast as
@@ -35,14 +37,14 @@ impl Votes {
     #[allow(clippy::too_many_arguments)]
     pub fn count(
         &mut self,
-        segment: &Segment,
+        segment: &dyn Postings,
         asked: &[Asked],
         pitch: i32,
         rate: f32,
         middle: f32,
         shift: u32,
         most: usize,
-    ) -> Vec<Place> {
+    ) -> Result<Vec<Place>> {
         if self.serial > (1 << 24) - 1 - asked.len() as u32 {
             self.table.fill(0);
             self.serial = 1;
@@ -73,8 +75,11 @@ impl Votes {
                         continue;
                     }
                     for gap in low..=high {
-                        for &at in segment.list(key(band, step, gap)) {
-                            let place = (i64::from(at) + to_middle) >> shift;
+                        let key = key(band, step, gap);
+                        self.read.clear();
+                        segment.read(key..key + 1, &mut self.read)?;
+                        for at in &self.read {
+                            let place = (i64::from(at.frame) + to_middle) >> shift;
                             let entry = &mut self.table[place as usize & (TABLE - 1)];
                             let (by, votes) = (*entry >> 8, *entry & 0xFF);
                             if by == serial {
@@ -106,7 +111,7 @@ impl Votes {
             .collect();
         places.sort_unstable_by_key(|p| (std::cmp::Reverse(p.votes), p.at));
         places.truncate(most);
-        places
+        Ok(places)
     }
 }
 

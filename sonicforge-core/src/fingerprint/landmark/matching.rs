@@ -1,0 +1,426 @@
+//! A query against segments: votes, then verification; plainly first, then in other keys and at other speeds.
+
+use serde::{Deserialize, Serialize};
+
+use super::constellation::Star;
+use super::pairs;
+use super::peaks::Peak;
+use super::postings::{Postings, TrackAt};
+use super::search::Votes;
+use super::sketch::Sketch;
+use super::verify::{Evidence, Hypothesis, MIN_STARS};
+use super::{FRAME_S, PER_OCTAVE};
+use crate::error::Result;
+
+/// A match is accepted from this score on. Frozen on 299 excerpts of unknown tracks, of which the best scored 8.4. Of 592
+/// others two reached it (docs/measurements.md).
+pub const THRESHOLD: f64 = 9.5;
+/// Standard deviations above chance from which on no other keys and speeds are tried. A wrong key or speed nearby has half of
+/// what the right one has.
+const SURE: f32 = 20.0;
+/// Frames of a query that are looked for at once (10 s), and from one such window to the next.
+const WINDOW: usize = 431;
+const WINDOW_HOP: usize = 215;
+/// Places that are verified after the plain pass, and after each of the others.
+const PLAIN_PLACES: usize = 4000;
+const WARPED_PLACES: usize = 24;
+/// How far from a match its track is asked what it scores elsewhere, in frames.
+const ELSEWHERE: f32 = 760.0;
+/// Of the best of a search over keys and speeds this many are polished.
+const POLISHED: usize = 6;
+/// What a plain explanation must reach of the best one's score.
+const SIMPLER: f32 = 0.93;
+/// What the many trials of the search over keys and speeds take off a score.
+const TRIALS: f32 = 1.0;
+
+/// How to look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueryOptions {
+    /// Matches from this score on are given; [`THRESHOLD`] unless set.
+    pub threshold: f64,
+    /// At most this many, the best first.
+    pub limit: usize,
+    /// Also look in other keys, when nothing is found at once: up to this many semitones off, 0 to 3.
+    pub max_pitch_semitones: f64,
+    /// And at other speeds: up to this many per cent off, 0 to 10.
+    pub max_tempo_percent: f64,
+}
+
+impl Default for QueryOptions {
+    fn default() -> Self {
+        Self { threshold: THRESHOLD, limit: 1, max_pitch_semitones: 3.0, max_tempo_percent: 10.0 }
+    }
+}
+
+/// A track that sounds in the query.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Match {
+    /// As it was inserted.
+    pub id: String,
+    /// Standard deviations above what the track scores elsewhere, less what the many trials take off: [`THRESHOLD`] is
+    /// enough, a clean excerpt has about 20.
+    pub score: f64,
+    /// Where the track begins to sound in the query, and where it ends, in seconds.
+    pub query_start_s: f64,
+    /// See `query_start_s`.
+    pub query_end_s: f64,
+    /// What is heard at `query_start_s`, in seconds from the beginning of the track.
+    pub track_start_s: f64,
+    /// How much higher the query is than the track: 1.06 is a semitone.
+    pub pitch_factor: f64,
+    /// How much faster the query is than the track.
+    pub tempo_factor: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    /// Standard deviations above chance; at the end what a [`Match`] has for it.
+    score: f32,
+    segment: usize,
+    track: TrackAt,
+    hypothesis: Hypothesis,
+}
+
+/// One query against a snapshot of an index.
+struct Search<'a> {
+    segments: &'a [&'a dyn Postings],
+    stars: Vec<Star>,
+}
+
+/// Which tracks sound in the query: the best first, none below the threshold.
+pub(in super::super) fn search(
+    segments: &[&dyn Postings],
+    sketch: &Sketch,
+    options: &QueryOptions,
+) -> Result<Vec<Match>> {
+    Search { segments, stars: Vec::new() }.query(sketch, options)
+}
+
+impl Search<'_> {
+    fn query(&mut self, sketch: &Sketch, options: &QueryOptions) -> Result<Vec<Match>> {
+        let in_range = crate::error::in_range;
+        let semitones = in_range("max_pitch_semitones", options.max_pitch_semitones, 0.0, 3.0)?;
+        let tempo = in_range("max_tempo_percent", options.max_tempo_percent, 0.0, 10.0)?;
+        let mut votes = Votes::new();
+        let mut found: Vec<(Found, usize, usize)> = Vec::new();
+        let frames = sketch.frames.len();
+        let mut start = 0;
+        loop {
+            let end = (start + WINDOW).min(frames);
+            let from = if end - start < WINDOW { frames.saturating_sub(WINDOW) } else { start };
+            let here = self.window(sketch, from, end, semitones, tempo, &mut votes)?;
+            found.extend(here.into_iter().map(|f| (f, from, end)));
+            if end == frames {
+                break;
+            }
+            start += WINDOW_HOP;
+        }
+        found.sort_by(|a, b| b.0.score.total_cmp(&a.0.score));
+        let mut out: Vec<Match> = Vec::new();
+        for (f, from, end) in found {
+            if f64::from(f.score) < options.threshold || out.len() == options.limit {
+                break;
+            }
+            let id = self.segments[f.segment].id(f.track.track)?;
+            if out.iter().all(|m| m.id != id) {
+                out.push(self.describe(id, sketch, &f, from, end)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// The best of each track in a stretch of the query.
+    fn window(
+        &mut self,
+        sketch: &Sketch,
+        from: usize,
+        end: usize,
+        semitones: f64,
+        tempo: f64,
+        votes: &mut Votes,
+    ) -> Result<Vec<Found>> {
+        let evidence = Evidence::new(&sketch.frames[from..end]);
+        if evidence.frames() < 2 {
+            return Ok(Vec::new());
+        }
+        let peaks: Vec<_> = sketch
+            .peaks
+            .iter()
+            .filter(|p| (from..end).contains(&(p.frame as usize)))
+            .map(|p| Peak { frame: p.frame - from as u32, ..*p })
+            .collect();
+        let middle = evidence.frames() as f32 / 2.0;
+        let mut best: Vec<Found> = Vec::new();
+        let asked = pairs::of_peaks(&peaks, 60, 10);
+        for (s, segment) in self.segments.iter().enumerate() {
+            for place in votes.count(*segment, &asked, 0, 1.0, middle, 1, PLAIN_PLACES)? {
+                self.consider(&evidence, s, place.at, 0.0, 1.0, &mut best)?;
+            }
+        }
+        let sure = |best: &[Found]| best.iter().any(|f| f.score >= SURE);
+        if !sure(&best) && (semitones > 0.0 || tempo > 0.0) {
+            let asked = pairs::of_peaks(&peaks, 24, 5);
+            let steps = (semitones * PER_OCTAVE / 12.0).round() as i32;
+            let rates = (tempo / 2.0).round() as i32;
+            // The likely ones first: another speed (key and tempo together), another tempo, another key.
+            let mut planes: Vec<(i32, i32)> = (-steps..=steps)
+                .flat_map(|p| (-rates..=rates).map(move |r| (p, r)))
+                .filter(|&pr| pr != (0, 0))
+                .collect();
+            let speed = |r: i32| (PER_OCTAVE * (1.0 + 0.02 * f64::from(r)).log2()).round() as i32;
+            planes.sort_by_key(|&(p, r)| {
+                let kind = if p == 0 || r == 0 || (p - speed(r)).abs() <= 1 { 0 } else { 1 };
+                (kind, p.abs() + r.abs(), p, r)
+            });
+            for (i, &(p, r)) in planes.iter().enumerate() {
+                let rate = 1.0 + 0.02 * r as f32;
+                for (s, segment) in self.segments.iter().enumerate() {
+                    for place in votes.count(*segment, &asked, p, rate, middle, 2, WARPED_PLACES)? {
+                        self.consider(&evidence, s, place.at, p as f32, rate, &mut best)?;
+                    }
+                }
+                if i % 8 == 7 && sure(&best) {
+                    break;
+                }
+            }
+        }
+        best.sort_by(|a, b| b.score.total_cmp(&a.score));
+        best.truncate(POLISHED);
+        for f in &mut best {
+            let (low, high) = evidence.span(&f.hypothesis);
+            self.read_stars(f.segment, f.track, low - ELSEWHERE, high + ELSEWHERE)?;
+            let stars = &self.stars[..];
+            let found = f.hypothesis;
+            let z = polish(&evidence, stars, &mut f.hypothesis, f.score);
+            let fitted = fit(&peaks, stars, evidence.frames() as f32 / 2.0, f.hypothesis);
+            // Of two explanations that are about as good the simpler one, neither another key nor another speed: unless the
+            // peaks say clearly that it is not so.
+            let plain = found.pitch == 0.0 && found.rate == 1.0;
+            let simple = plain && f.score > SIMPLER * z && !fitted.is_some_and(|(_, sure)| sure);
+            f.hypothesis = if simple { found } else { fitted.map_or(f.hypothesis, |(h, _)| h) };
+            let (median, spread) = elsewhere(&evidence, stars, &f.hypothesis);
+            f.score = (z - median) / spread.max(1.0).sqrt() - if plain { 0.0 } else { TRIALS };
+        }
+        Ok(best)
+    }
+
+    /// Takes the peaks of a track from one of its frames to another into `self.stars`.
+    fn read_stars(&mut self, segment: usize, track: TrackAt, low: f32, high: f32) -> Result<()> {
+        self.stars.clear();
+        let (low, high) = (low.max(0.0) as u32, high.max(0.0).ceil() as u32);
+        self.segments[segment].stars(track.track, low..high.max(low), &mut self.stars)
+    }
+
+    /// Verifies a place, and keeps it if it is the best of its track.
+    #[allow(clippy::too_many_arguments)]
+    fn consider(
+        &mut self,
+        evidence: &Evidence,
+        s: usize,
+        at: i64,
+        pitch: f32,
+        rate: f32,
+        best: &mut Vec<Found>,
+    ) -> Result<()> {
+        let Some(track) = self.segments[s].track_at(at) else { return Ok(()) };
+        let mut h = Hypothesis { center: (at - i64::from(track.start)) as f32, pitch, rate };
+        let (low, high) = evidence.span(&h);
+        self.read_stars(s, track, low - 40.0, high + 40.0)?;
+        let stars = &self.stars[..];
+        if stars.len() < MIN_STARS {
+            return Ok(());
+        }
+        // At least 60 % of the query must lie in the track.
+        let inside = high.min(track.frames as f32) - low.max(0.0);
+        if inside < 0.6 * (high - low) {
+            return Ok(());
+        }
+        let mut z = evidence.score(stars, &h).0;
+        let warped = (pitch, rate) != (0.0, 1.0);
+        let span = if warped { 3 } else { 2 };
+        for shift in -span..=span {
+            let moved = Hypothesis { center: h.center + shift as f32, ..h };
+            let (other, _) = evidence.score(stars, &moved);
+            if other > z {
+                (z, h) = (other, moved);
+            }
+        }
+        // What is far behind the best is not worth the climb.
+        let worth = best.iter().map(|f| f.score).fold(5.0f32, f32::max) * 0.5;
+        if z < worth {
+            return Ok(());
+        }
+        let score = refine(evidence, stars, &mut h, z, warped);
+        let found = Found { score, segment: s, track, hypothesis: h };
+        match best.iter_mut().find(|f| (f.segment, f.track.track) == (s, track.track)) {
+            Some(f) if f.score >= score => {}
+            Some(f) => *f = found,
+            None => best.push(found),
+        }
+        Ok(())
+    }
+
+    fn describe(&mut self, id: String, sketch: &Sketch, f: &Found, from: usize, end: usize) -> Result<Match> {
+        let h = f.hypothesis;
+        // The whole query at this alignment: where the evidence adds up to most (J. Bentley, "Programming Pearls", 1984).
+        let whole = Evidence::new(&sketch.frames);
+        let middle = (from + end) as f32 / 2.0;
+        let over = Hypothesis { center: h.center + (whole.frames() as f32 / 2.0 - middle) * h.rate, ..h };
+        let (low, high) = whole.span(&over);
+        self.read_stars(f.segment, f.track, low, high)?;
+        let stars = &self.stars[..];
+        let (mut sum, mut began) = (0.0f32, 0.0f32);
+        let (mut most, mut first, mut last) = (0.0f32, from as f32, end as f32);
+        for (t, x) in whole.each(stars, &over) {
+            if sum <= 0.0 {
+                (sum, began) = (0.0, t);
+            }
+            // What a peak must say to speak for the track: half of what it says on average in the middle of the match.
+            sum += x - 0.5;
+            if sum > most {
+                (most, first, last) = (sum, began, t);
+            }
+        }
+        let track = |t: f32| f64::from(over.center + (t - whole.frames() as f32 / 2.0) * over.rate) * FRAME_S;
+        Ok(Match {
+            id,
+            score: f64::from(f.score),
+            query_start_s: f64::from(first) * FRAME_S,
+            query_end_s: f64::from(last) * FRAME_S,
+            track_start_s: track(first),
+            pitch_factor: (f64::from(h.pitch) / PER_OCTAVE).exp2(),
+            tempo_factor: f64::from(h.rate),
+        })
+    }
+}
+
+/// The stars of these frames.
+fn within(stars: &[Star], low: f32, high: f32) -> &[Star] {
+    let from = stars.partition_point(|s| (s.frame as f32) < low);
+    let to = stars.partition_point(|s| (s.frame as f32) < high);
+    &stars[from..to.max(from)]
+}
+
+/// The best hypothesis around one that was found in a plane nearby: all speeds within 3 %, each with its best time and key.
+fn polish(evidence: &Evidence, stars: &[Star], h: &mut Hypothesis, mut z: f32) -> f32 {
+    let (low, high) = evidence.span(h);
+    let stars = within(stars, low - 40.0, high + 40.0);
+    let around = *h;
+    for rate in -6..=6 {
+        let rate = around.rate + 0.005 * rate as f32;
+        let mut here = (0.0, around);
+        for time in -3..=3 {
+            for pitch in -2..=2 {
+                let moved =
+                    Hypothesis { center: around.center + time as f32, pitch: around.pitch + 0.5 * pitch as f32, rate };
+                let (other, _) = evidence.score(stars, &moved);
+                if other > here.0 {
+                    here = (other, moved);
+                }
+            }
+        }
+        let (_, mut moved) = here;
+        let other = refine(evidence, stars, &mut moved, here.0, true);
+        if other > z {
+            (z, *h) = (other, moved);
+        }
+    }
+    z
+}
+
+/// Time, key and speed by least squares over the peaks of the query that lie where the track has its own: what the picked
+/// peaks say is finer than what the spectrogram's hills say. Two rounds, the second without what is far off. Also whether key
+/// or speed are clearly not those of the track: four standard errors off, and more than a tenth of a per cent.
+fn fit(peaks: &[Peak], stars: &[Star], middle: f32, mut h: Hypothesis) -> Option<(Hypothesis, bool)> {
+    let mut sure = false;
+    for (frames_off, bands_off) in [(3.0f32, 1.5f32), (1.6, 1.0)] {
+        let (mut n, mut sx, mut sy, mut sxx, mut sxy, mut syy) = (0.0f64, 0.0, 0.0, 0.0, 0.0, 0.0);
+        let (mut sp, mut spp) = (0.0f64, 0.0);
+        let half = middle * h.rate;
+        for s in within(stars, h.center - half, h.center + half) {
+            let x = s.frame as f32 - h.center;
+            let (t, band) = (middle + x / h.rate, f32::from(s.band) + h.pitch);
+            let from = peaks.partition_point(|p| (p.frame as f32) < t - frames_off);
+            let near = peaks[from..].iter().take_while(|p| p.frame as f32 <= t + frames_off);
+            let off = |p: &Peak| f32::from(p.band) + f32::from(p.fraction) / 128.0 - band;
+            let Some(p) = near.filter(|p| off(p).abs() <= bands_off).max_by_key(|p| p.height) else { continue };
+            let (x, y, off) = (f64::from(x), f64::from(p.frame as f32 - middle), f64::from(off(p)));
+            n += 1.0;
+            (sx, sy, sxx, sxy, syy) = (sx + x, sy + y, sxx + x * x, sxy + x * y, syy + y * y);
+            (sp, spp) = (sp + off, spp + off * off);
+        }
+        let (width, height) = (sxx - sx * sx / n, syy - sy * sy / n);
+        if n < 12.0 || width <= 0.0 {
+            return None;
+        }
+        // Frame of the query = middle + level + slope·(frame of the track − center).
+        let slope = (sxy - sx * sy / n) / width;
+        let level = (sy - slope * sx) / n;
+        if (slope * f64::from(h.rate) - 1.0).abs() > 0.02 {
+            return None;
+        }
+        let slope_error = ((height - slope * slope * width).max(0.0) / (n - 2.0) / width).sqrt();
+        let pitch_error = ((spp - sp * sp / n).max(0.0) / (n - 1.0) / n).sqrt();
+        h = Hypothesis {
+            center: h.center - (level / slope) as f32,
+            pitch: h.pitch + (sp / n) as f32,
+            rate: (1.0 / slope) as f32,
+        };
+        let clear = |value: f64, error: f64, least: f64| value.abs() > (4.0 * error).max(least);
+        sure = clear(slope - 1.0, slope_error, 1e-3) || clear(f64::from(h.pitch), pitch_error, 0.1);
+    }
+    Some((h, sure))
+}
+
+/// What the same track scores at other places, in the same key and at the same speed: median, and spread of the middle half as
+/// a standard deviation. Music that has a scale or a beat in common with the query scores high everywhere.
+fn elsewhere(evidence: &Evidence, stars: &[Star], h: &Hypothesis) -> (f32, f32) {
+    let mut scores: Vec<f32> = (-40..=40i32)
+        .filter(|k| k.abs() >= 2)
+        .filter_map(|k| {
+            // Steps that no beat divides.
+            let moved = Hypothesis { center: h.center + k as f32 * 17.3 + (k * k % 7) as f32, ..*h };
+            let (low, high) = evidence.span(&moved);
+            let (z, n) = evidence.score(within(stars, low, high), &moved);
+            (n >= MIN_STARS).then_some(z)
+        })
+        .collect();
+    if scores.len() < 16 {
+        return (0.0, 1.0);
+    }
+    scores.sort_unstable_by(f32::total_cmp);
+    let at = |share: usize| scores[share * (scores.len() - 1) / 4];
+    (at(2), (at(3) - at(1)) / 1.349)
+}
+
+/// Climbs to the best hypothesis nearby: smaller and smaller steps in time, key and speed.
+fn refine(evidence: &Evidence, stars: &[Star], h: &mut Hypothesis, mut z: f32, warped: bool) -> f32 {
+    let steps: &[(f32, f32, f32)] = if warped {
+        &[(2.0, 0.5, 0.008), (1.0, 0.25, 0.004), (0.5, 0.125, 0.002), (0.5, 0.0625, 0.001)]
+    } else {
+        &[(1.0, 0.0, 0.0), (0.5, 0.0, 0.0)]
+    };
+    for &(time, pitch, rate) in steps {
+        for _ in 0..3 {
+            let before = z;
+            for (dt, dp, dr) in [(time, 0.0, 0.0), (0.0, pitch, 0.0), (0.0, 0.0, rate)] {
+                for sign in [-1.0, 1.0] {
+                    let moved = Hypothesis {
+                        center: h.center + sign * dt,
+                        pitch: h.pitch + sign * dp,
+                        rate: h.rate + sign * dr,
+                    };
+                    let (other, _) = evidence.score(stars, &moved);
+                    if other > z {
+                        (z, *h) = (other, moved);
+                    }
+                }
+            }
+            if z == before {
+                break;
+            }
+        }
+    }
+    z
+}
