@@ -1,6 +1,7 @@
 //! Everything that is remembered of a sound, made while it goes by.
 
 use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_128;
 
 use super::chromaprint::{Chromaprint, ChromaprintPreset, WordMaker};
 use super::front::Front;
@@ -20,6 +21,8 @@ pub struct FingerprintParams {
     /// Leading silence is left out of the Chromaprint until the mean magnitude of 5 ms is above this, 0 to 32 767 steps of
     /// 16 bit. `None`: as the preset has it (`test4` has 50, the others keep silence).
     pub silence_threshold: Option<u16>,
+    /// Also make [`Fingerprint::pcm`].
+    pub pcm_hash: bool,
 }
 
 /// What is remembered of one sound.
@@ -37,6 +40,10 @@ pub struct Fingerprint {
     pub seconds: f64,
     /// Samples that were NaN or infinite. NaN is heard as 0, infinity as full scale.
     pub non_finite_samples: u64,
+    /// XXH3 (128 bit) of the rate, the channels and the samples, when [`FingerprintParams::pcm_hash`] asks for it: sounds that
+    /// are equal to the bit have the same. 32 hexadecimal digits in JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "hex")]
+    pub pcm: Option<u128>,
     /// AcoustID's fingerprint; in JSON its compressed text.
     pub chromaprint: Chromaprint,
     /// What an [`Index`](super::Index) keeps; in JSON base64 text.
@@ -100,6 +107,7 @@ pub struct Fingerprinter {
     front: Front,
     words: WordMaker,
     extractor: Extractor,
+    pcm: Option<PcmHash>,
 }
 
 impl Fingerprinter {
@@ -110,7 +118,8 @@ impl Fingerprinter {
         if let Some(threshold) = params.silence_threshold {
             words.trim_silence(threshold)?;
         }
-        Ok(Self { sample_rate, channels, frames: 0, non_finite: 0, front, words, extractor: Extractor::new() })
+        let pcm = params.pcm_hash.then(|| PcmHash::new(channels));
+        Ok(Self { sample_rate, channels, frames: 0, non_finite: 0, front, words, extractor: Extractor::new(), pcm })
     }
 
     /// Hears the next frames. Errors when the block has another number of channels.
@@ -138,6 +147,9 @@ impl Fingerprinter {
             words.push(heard);
             extractor.push(heard);
         })?;
+        if let Some(pcm) = &mut self.pcm {
+            pcm.push(channels);
+        }
         self.frames += channels[0].len() as u64;
         self.non_finite += channels.iter().flat_map(|c| c.iter()).map(|x| u64::from(!x.is_finite())).sum::<u64>();
         Ok(())
@@ -162,8 +174,66 @@ impl Fingerprinter {
             frames: self.frames,
             seconds: self.frames as f64 / f64::from(self.sample_rate),
             non_finite_samples: self.non_finite,
+            pcm: self.pcm.map(|hash| hash.finish(self.sample_rate)),
             chromaprint: words.finish(),
             landmarks: extractor.finish(),
         }
+    }
+}
+
+/// One hash for each channel, so that it does not matter how the sound was cut; then one of those.
+#[derive(Clone)]
+struct PcmHash(Vec<XxHash3_128>);
+
+impl std::fmt::Debug for PcmHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PcmHash")
+    }
+}
+
+impl PcmHash {
+    fn new(channels: usize) -> Self {
+        Self(vec![XxHash3_128::new(); channels])
+    }
+
+    fn push(&mut self, channels: &[&[f32]]) {
+        let mut bytes = [0u8; 4_096];
+        for (hash, samples) in self.0.iter_mut().zip(channels) {
+            for some in samples.chunks(bytes.len() / 4) {
+                let room = &mut bytes[..some.len() * 4];
+                room.as_chunks_mut::<4>().0.iter_mut().zip(some).for_each(|(b, x)| *b = x.to_le_bytes());
+                hash.write(room);
+            }
+        }
+    }
+
+    fn finish(self, sample_rate: u32) -> u128 {
+        let mut bytes = sample_rate.to_le_bytes().to_vec();
+        self.0.iter().for_each(|hash| bytes.extend_from_slice(&hash.finish_128().to_le_bytes()));
+        XxHash3_128::oneshot(&bytes)
+    }
+}
+
+/// A hash as 32 hexadecimal digits.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(hash: &Option<u128>, serializer: S) -> Result<S::Ok, S::Error> {
+        match hash {
+            Some(hash) => serializer.serialize_str(&format!("{hash:032x}")),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u128>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let read = |t: String| {
+            let digits = t.len() == 32 && t.bytes().all(|b| b.is_ascii_hexdigit());
+            digits
+                .then(|| u128::from_str_radix(&t, 16).ok())
+                .flatten()
+                .ok_or_else(|| de::Error::custom(format!("pcm is {t:?}; expected 32 hexadecimal digits")))
+        };
+        text.map(read).transpose()
     }
 }

@@ -8,11 +8,22 @@
 
 pub mod acoustid;
 mod chromaprint;
+mod duplicates;
 mod fingerprinter;
 mod front;
+mod index;
 mod landmark;
 mod resampler;
 
 pub use chromaprint::{Chromaprint, ChromaprintPreset, Chromaprinter};
+pub use duplicates::{
+    DUPLICATES_SCHEMA, DuplicateGroup, DuplicateOptions, DuplicatePair, DuplicateReport, Relation, SharedStretch,
+};
+#[cfg(feature = "io")]
+pub use duplicates::{ScanOptions, ScanReport, fingerprint_file, scan};
 pub use fingerprinter::{Fingerprint, FingerprintParams, Fingerprinter, SCHEMA};
-pub use landmark::{Constellation, Index, Match, Posting, Postings, QueryOptions, Sketch, Star, THRESHOLD, TrackAt};
+pub use index::{
+    Change, Durability, Index, IndexOptions, IndexStats, PostingStore, Recovery, Snapshot, Track, merge_topk,
+    posting_store_contract,
+};
+pub use landmark::{Constellation, Match, Posting, Postings, QueryOptions, Sketch, Star, THRESHOLD, TrackAt};

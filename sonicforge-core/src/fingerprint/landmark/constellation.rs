@@ -7,6 +7,7 @@ use super::peaks::Peak;
 use super::postings::Posting;
 use super::{BANDS, FRAME_S};
 use crate::error::{Error, Result};
+use crate::fingerprint::index::bits::{put_number, take_number};
 
 /// A peak is kept when fewer than this many within half a second are stronger.
 pub(super) const KEEP: u16 = 16;
@@ -40,7 +41,12 @@ impl Constellation {
         self.frames = frames;
     }
 
-    /// The peaks, in order of time.
+    /// Of peaks in order of time and then of band, none twice.
+    pub(crate) fn from_stars(stars: Vec<Star>, frames: u32) -> Self {
+        Self { stars, frames }
+    }
+
+    /// The peaks, in order of time and then of band.
     pub fn stars(&self) -> &[Star] {
         &self.stars
     }
@@ -88,10 +94,10 @@ impl Constellation {
     /// band and the rank.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![1];
-        leb128(self.frames, &mut out);
+        put_number(self.frames.into(), &mut out);
         let mut last = 0;
         for s in &self.stars {
-            leb128(s.frame - last, &mut out);
+            put_number((s.frame - last).into(), &mut out);
             out.extend([s.band, s.rank]);
             last = s.frame;
         }
@@ -104,17 +110,20 @@ impl Constellation {
         let Some((1, mut rest)) = bytes.split_first() else {
             return Err(damaged("it does not begin with version 1"));
         };
-        let frames = read_leb128(&mut rest).ok_or_else(|| damaged("no length"))?;
+        let frames = take(&mut rest).ok_or_else(|| damaged("no length"))?;
         let mut stars = Vec::new();
         let mut frame = 0u32;
         while !rest.is_empty() {
-            let gap = read_leb128(&mut rest).ok_or_else(|| damaged("a time is cut off"))?;
+            let gap = take(&mut rest).ok_or_else(|| damaged("a time is cut off"))?;
             let [band, rank, later @ ..] = rest else { return Err(damaged("a peak is cut off")) };
             rest = later;
             frame =
                 frame.checked_add(gap).filter(|&f| f < frames).ok_or_else(|| damaged("a peak lies behind the end"))?;
             if usize::from(*band) >= BANDS || u16::from(*rank) >= KEEP {
                 return Err(damaged("a peak has a band or a rank that does not exist"));
+            }
+            if stars.last().is_some_and(|s: &Star| s.frame == frame && s.band >= *band) {
+                return Err(damaged("two peaks of a frame are not in order of their bands"));
             }
             stars.push(Star { frame, band: *band, rank: *rank });
         }
@@ -135,24 +144,6 @@ impl<'de> serde::Deserialize<'de> for Constellation {
     }
 }
 
-fn leb128(mut n: u32, out: &mut Vec<u8>) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
-}
-
-fn read_leb128(bytes: &mut &[u8]) -> Option<u32> {
-    let mut n = 0u32;
-    for shift in (0..35).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        let bits = u32::from(byte & 0x7F);
-        n |= bits.checked_shl(shift).filter(|&b| b >> shift == bits)?;
-        if byte < 0x80 {
-            return Some(n);
-        }
-    }
-    None
+fn take(bytes: &mut &[u8]) -> Option<u32> {
+    take_number(bytes).and_then(|n| u32::try_from(n).ok())
 }

@@ -9,10 +9,10 @@
 //!                                 └─► sketch (query) ─► votes ─► hypotheses ─► verification ─► match
 //! ```
 
+mod alignment;
 mod constellation;
-mod index;
 mod matching;
-mod pairs;
+pub(super) mod pairs;
 mod peaks;
 mod postings;
 mod search;
@@ -22,11 +22,12 @@ mod verify;
 mod whitening;
 
 pub use constellation::{Constellation, Star};
-pub use index::Index;
 pub use matching::{Match, QueryOptions, THRESHOLD};
 pub use postings::{Posting, Postings, TrackAt};
 pub use sketch::Sketch;
 
+pub(super) use alignment::{Placed, align};
+pub(super) use matching::search;
 pub(super) use peaks::Extractor;
 
 /// Samples from one frame to the next, at 11 025 Hz: 23.2 ms.

@@ -11,7 +11,9 @@ pub(super) const MAX_GAP: u32 = 50;
 pub(super) const MAX_STEP: i32 = 40;
 /// Bits of a key: 7 for the step, 6 for the gap, 8 for the band. The band is last, so that the keys of a pair in other keys of
 /// music lie side by side.
-pub(super) const KEY_BITS: u32 = 21;
+pub(in super::super) const KEY_BITS: u32 = 21;
+/// Places are kept in steps of this many frames, as a power of two.
+pub(in super::super) const TICK_SHIFT: u32 = 1;
 
 /// Only peaks below this rank make pairs in the index …
 pub(super) const INDEX_RANK: u8 = 10;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::constellation::Star;
 use crate::error::Result;
+use crate::fingerprint::Track;
 
 /// Where a pair of peaks was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +45,18 @@ pub trait Postings: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// As [`Postings::read`].
     fn stars(&self, track: u32, frames: Range<u32>, out: &mut Vec<Star>) -> Result<()>;
+
+    /// How many tracks there are, removed ones included: their numbers are below this.
+    fn tracks(&self) -> u32;
+
+    /// How many are left.
+    fn living(&self) -> u32;
+
+    /// All that is known of a track; none when it was removed.
+    ///
+    /// # Errors
+    /// As [`Postings::read`].
+    fn track(&self, track: u32) -> Result<Option<Track>>;
 
     /// The name of a track.
     ///

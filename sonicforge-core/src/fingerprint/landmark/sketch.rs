@@ -1,9 +1,10 @@
 //! What a query is asked with: all peaks of the sound, and its whole whitened spectrogram.
 
-use super::FRAME_S;
+use super::constellation::Star;
 use super::peaks::{Peak, Peaks};
 use super::spectrogram::{Levels, Spectrogram};
 use super::whitening::Whitening;
+use super::{BANDS, FRAME_S};
 use crate::audio::AudioBuffer;
 use crate::error::Result;
 use crate::fingerprint::front::Front;
@@ -53,6 +54,26 @@ impl Sketch {
         });
         peaks.finish(|peak| keep(found, peak));
         out
+    }
+
+    /// Of `frames` frames of a constellation, from `from` on: its peaks for the spectrogram, the stronger the higher. What a sound
+    /// is compared with that is itself only known by its peaks.
+    pub(in super::super) fn of_stars(stars: &[Star], from: u32, frames: u32) -> Self {
+        let mut levels = vec![[0i16; BANDS]; frames as usize];
+        let mut peaks = Vec::new();
+        for s in stars.iter().filter(|s| (from..from.saturating_add(frames)).contains(&s.frame)) {
+            let frame = s.frame - from;
+            let height = 900 - 30 * i16::from(s.rank);
+            let row = &mut levels[frame as usize];
+            row[usize::from(s.band)] = height;
+            for near in [s.band.wrapping_sub(1), s.band + 1] {
+                if let Some(level) = row.get_mut(usize::from(near)) {
+                    *level = (*level).max(height - 300);
+                }
+            }
+            peaks.push(Peak { frame, band: s.band, fraction: 0, height, rank: u16::from(s.rank) });
+        }
+        Self { frames: levels, peaks }
     }
 
     /// Length in seconds, without the half windows at both ends.
