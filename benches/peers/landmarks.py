@@ -1,11 +1,15 @@
 """Does the landmark index know a track again? Recall of excerpts under 38 conditions, and what unknown tracks score.
 
-    python benches/peers/landmarks.py --music DIR --unknown DIR [--per-cell 300] [--unknown-queries 1500] [--jobs 2]
+    python benches/peers/landmarks.py --music DIR --unknown DIR [--also NAME …] [--per-cell 300] [--unknown-queries 1800]
+                                      [--cache DIR] [--prepare] [--seed 0] [--jobs 2]
 
-All tracks of `--music` are indexed. Excerpts of them, `--per-cell` per condition, spread over the tracks, are looked for, and so
-are excerpts of the tracks of `--unknown`, which are not in the index, under the same conditions. The unknown tracks are split in
-two by the folder below `--unknown` that they lie in: the threshold is set by those of the first half (`calibrate`) and counted on
-those of the second (`check`), which share no folder with them.
+All tracks of `--music` are indexed, and those of the folders of `--unknown` that `--also` names. Excerpts of them, `--per-cell` per
+condition, spread over the tracks, are looked for, and so are excerpts of the other tracks of `--unknown`, which are not in the index,
+under the same conditions. The unknown tracks are split in two by the folder below `--unknown` that they lie in: the threshold is set
+by those of the first half (`calibrate`) and counted on those of the second (`check`), which share no folder with them. A file that
+has the name of an indexed one is left out.
+
+`--cache` keeps decoded tracks and distorted excerpts from one run to the next; `--prepare` makes them and asks nothing.
 
 A table with 95 % intervals (E. B. Wilson 1927) and the curve of the threshold are printed as JSON. Needs ffmpeg with rubberband.
 """
@@ -14,6 +18,8 @@ from __future__ import annotations
 
 import argparse
 import collections
+import collections.abc
+import hashlib
 import json
 import multiprocessing
 import os
@@ -68,18 +74,39 @@ def tracks(folder: pathlib.Path, least_s: float) -> list[tuple[pathlib.Path, flo
 
 
 _decoded: dict[pathlib.Path, np.ndarray] = {}
+_cache: pathlib.Path | None = None
+
+
+def kept(name: str, compute: collections.abc.Callable[[], tuple | None]) -> tuple | None:
+    """(samples, anything JSON can say), computed once if there is a cache: as 16 bits."""
+    if _cache is None:
+        return compute()
+    base = _cache / hashlib.sha1(name.encode()).hexdigest()[:20]
+    sound, said = base.with_suffix(".s16"), base.with_suffix(".json")
+    if not said.exists():
+        made = compute()
+        x, more = made or (np.zeros(0, np.float32), None)
+        sound.write_bytes(np.round(np.clip(x, -1, 1) * 32_767).astype("<i2").tobytes())
+        said.write_text(json.dumps(more))
+    more = json.loads(said.read_text())
+    return None if more is None else (np.frombuffer(sound.read_bytes(), "<i2").astype(np.float32) / 32_767, more)
 
 
 def sound(path: pathlib.Path) -> np.ndarray:
     if path not in _decoded:
         if len(_decoded) > 2:
             _decoded.clear()
-        _decoded[path] = decode(path)
+        _decoded[path] = kept(f"{path}", lambda: (decode(path), []))[0]
     return _decoded[path]
 
 
 def make(job: tuple) -> tuple | None:
     """One query: (job, samples, where the excerpt begins in the track in seconds, where it lies in the query)."""
+    made = kept("|".join(map(str, job)), lambda: render(job))
+    return made and (job, made[0], *made[1])
+
+
+def render(job: tuple) -> tuple | None:
     path, condition, number, host = job
     rng = np.random.default_rng(zlib.crc32(f"{path.name}{condition}{number}".encode()))
     track = sound(path)
@@ -93,13 +120,20 @@ def make(job: tuple) -> tuple | None:
         query = bed.copy()
         gain = np.sqrt(np.mean(bed[at : at + len(part)] ** 2) + 1e-9) / np.sqrt(np.mean(part**2) + 1e-9)
         query[at : at + len(part)] = part if condition == SPLICES[0] else bed[at : at + len(part)] + gain * part
-        return job, query, start, (at / RATE, (at + len(part)) / RATE)
+        return query / max(1.0, float(np.abs(query).max())), (start, (at / RATE, (at + len(part)) / RATE))
     seconds, change = CONDITIONS[condition]
     if len(track) < (seconds + 1) * RATE:
         return None
     x, start = excerpt(track, seconds, rng)
     y = change(x, rng)
-    return job, y / max(1.0, float(np.abs(y).max(initial=0))), start, (0.0, len(y) / RATE)
+    return y / max(1.0, float(np.abs(y).max(initial=0))), (start, (0.0, len(y) / RATE))
+
+
+def set_cache(folder: pathlib.Path | None) -> None:
+    global _cache
+    _cache = folder
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
@@ -110,37 +144,63 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return tuple(round(100 * float(v) / (1 + z * z / n), 1) for v in (middle - half, middle + half))
 
 
+def plan(args: argparse.Namespace) -> tuple[list, list, list, list]:
+    """The indexed tracks, the unknown ones in two halves, the queries of those, and the queries of these in two halves."""
+    package = lambda p: p.relative_to(args.unknown).parts[0]  # noqa: E731
+    others = tracks(args.unknown, 20)
+    known = tracks(args.music, 45) + [t for t in others if package(t[0]) in args.also and t[1] >= 45]
+    names_known = {p.stem.lower() for p, _ in known}
+    unknown = [t for t in others if package(t[0]) not in args.also and t[0].stem.lower() not in names_known]
+    halves = [[t for t in unknown if (zlib.crc32(package(t[0]).encode()) % 5 < 2) == first] for first in (True, False)]
+    hosts = [p for p, seconds in halves[0] if seconds > 121] or [known[0][0]]
+    names = [c for c in (*CONDITIONS, *SPLICES) if args.only is None or c.startswith(args.only)]
+    # The n-th excerpt of a condition is of the n-th track in a random order. Made in two rounds, so that a smaller run is a
+    # part of a larger one; within a round track by track.
+    order = np.random.default_rng(7 + args.seed).permutation(len(known))
+    jobs = []
+    for round_ in (range(min(60, args.per_cell)), range(60, args.per_cell)):
+        part = [(known[order[n % len(known)]][0], c, f"{args.seed}.{n}", hosts[n % len(hosts)]) for n in round_ for c in names]
+        jobs += sorted(part, key=lambda job: str(job[0]))
+    asked = names or [*CONDITIONS, *SPLICES]
+    impostors = []
+    for half, share in zip(halves, (1 / 3, 2 / 3), strict=True):
+        beds = [p for p, seconds in half if seconds > 121]
+        wanted = round(args.unknown_queries * share)
+        listed = []
+        for n in range(wanted if half else 0):
+            path, _ = half[n % len(half)]
+            condition = asked[(n * 7 + n // len(half)) % len(asked)]
+            listed.append((path, condition, f"{args.seed}.{n}", beds[n % len(beds)] if condition in SPLICES else None))
+        impostors.append(sorted(listed, key=lambda job: str(job[0])))
+    return known, halves, jobs, impostors
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--music", type=pathlib.Path, required=True)
     parser.add_argument("--unknown", type=pathlib.Path, required=True)
     parser.add_argument("--per-cell", type=int, default=300)
-    parser.add_argument("--unknown-queries", type=int, default=1_500)
+    parser.add_argument("--unknown-queries", type=int, default=1_800)
+    parser.add_argument("--also", nargs="*", default=[], metavar="NAME", help="folders of --unknown that are indexed too")
     parser.add_argument("--only", help="conditions that begin with this")
+    parser.add_argument("--seed", type=int, default=0, help="other excerpts")
+    parser.add_argument("--cache", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("--prepare", action="store_true", help="fill the cache, and ask nothing")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
-    known = tracks(args.music, 45)
-    unknown = tracks(args.unknown, 20)
-    package = lambda p: p.relative_to(args.unknown).parts[0]  # noqa: E731
-    halves = [[t for t in unknown if (zlib.crc32(package(t[0]).encode()) % 5 < 2) == first] for first in (True, False)]
-    hosts = [p for p, seconds in halves[0] if seconds > 121] or [known[0][0]]
-    names = [c for c in (*CONDITIONS, *SPLICES) if args.only is None or c.startswith(args.only)]
-    peer = Peer()
-    jobs = []
-    order = np.random.default_rng(7).permutation(len(known))
-    for k, i in enumerate(order):
-        count = args.per_cell * (k + 1) // len(known) - args.per_cell * k // len(known)
-        jobs += [(known[i][0], c, n, hosts[(k + n) % len(hosts)]) for c in names for n in range(count)]
-    plain = [c for c in names if c not in SPLICES] or list(CONDITIONS)
-    impostors = []
-    for half, share in zip(halves, (1 / 3, 2 / 3), strict=True):
-        wanted = round(args.unknown_queries * share)
-        listed = [(half[n % len(half)][0], plain[(n * 7 + n // len(half)) % len(plain)], n, None) for n in range(wanted if half else 0)]
-        impostors.append(sorted(listed, key=lambda job: str(job[0])))
+    set_cache(args.cache)
+    known, halves, jobs, impostors = plan(args)
     cells = collections.defaultdict(list)
     scores: list[list[float]] = [[], []]
-    with multiprocessing.Pool(args.jobs) as pool:
-        for (path, seconds), x in zip(known, pool.imap(decode, [p for p, _ in known]), strict=True):
+    if args.prepare:
+        with multiprocessing.Pool(args.jobs, set_cache, (args.cache,)) as pool:
+            for n, _ in enumerate(pool.imap(make, [*jobs, *impostors[0], *impostors[1]], chunksize=8)):
+                if n % 500 == 0:
+                    print(n, len(jobs), file=sys.stderr, flush=True)
+        return
+    peer = Peer()
+    with multiprocessing.Pool(args.jobs, set_cache, (args.cache,)) as pool:
+        for (path, seconds), x in zip(known, pool.imap(sound, [p for p, _ in known]), strict=True):
             size = peer.ask("track", str(path), x)
         print(size, file=sys.stderr)
         for which, list_ in enumerate(impostors):

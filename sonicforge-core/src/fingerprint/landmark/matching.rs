@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::constellation::Star;
-use super::pairs;
+use super::pairs::{self, Asked};
 use super::peaks::Peak;
 use super::postings::{Postings, TrackAt};
-use super::search::Votes;
+use super::search::{Pass, Place, Votes};
 use super::sketch::Sketch;
 use super::verify::{Evidence, Hypothesis, MIN_STARS};
 use super::{FRAME_S, PER_OCTAVE};
@@ -21,9 +21,29 @@ const SURE: f32 = 20.0;
 /// Frames of a query that are looked for at once (10 s), and from one such window to the next.
 const WINDOW: usize = 431;
 const WINDOW_HOP: usize = 215;
-/// Places that are verified after the plain pass, and after each of the others.
-const PLAIN_PLACES: usize = 4000;
-const WARPED_PLACES: usize = 24;
+/// How hard to look.
+#[derive(Debug, Clone, Copy)]
+struct Stage {
+    /// Peaks of the query below this rank are asked for, each with this many targets.
+    rank: u16,
+    fan: usize,
+    /// Places that are verified.
+    places: usize,
+    /// Postings that are read at most, in all segments.
+    budget: usize,
+}
+
+/// What a place must score at first sight, and then before the climb from it is tried.
+const COARSE_LEAST: f32 = 1.6;
+const LEAST: f32 = 6.0;
+/// A sequential test: what is clear is found by the strongest peaks, and a large catalogue is read no further than it must.
+const PLAIN: [Stage; 3] = [
+    Stage { rank: 14, fan: 4, places: 24, budget: 1_500_000 },
+    Stage { rank: 30, fan: 6, places: 250, budget: 6_000_000 },
+    Stage { rank: 60, fan: 10, places: 4000, budget: 20_000_000 },
+];
+/// The same in other keys and at other speeds; so many places of each of them.
+const WARPED: Stage = Stage { rank: 24, fan: 5, places: 24, budget: 40_000_000 };
 /// How far from a match its track is asked what it scores elsewhere, in frames.
 const ELSEWHERE: f32 = 760.0;
 /// Of the best of a search over keys and speeds this many are polished.
@@ -97,112 +117,135 @@ pub(in super::super) fn search(
     Search { segments, stars: Vec::new() }.query(sketch, options)
 }
 
+/// Ten seconds of a query.
+struct Window {
+    /// Its frames in the query.
+    from: usize,
+    end: usize,
+    evidence: Evidence,
+    peaks: Vec<Peak>,
+    /// The best of each track so far.
+    best: Vec<Found>,
+}
+
 impl Search<'_> {
     fn query(&mut self, sketch: &Sketch, options: &QueryOptions) -> Result<Vec<Match>> {
         let in_range = crate::error::in_range;
         let semitones = in_range("max_pitch_semitones", options.max_pitch_semitones, 0.0, 3.0)?;
         let tempo = in_range("max_tempo_percent", options.max_tempo_percent, 0.0, 10.0)?;
-        let mut votes = Votes::new();
-        let mut found: Vec<(Found, usize, usize)> = Vec::new();
-        let frames = sketch.frames.len();
-        let mut start = 0;
-        loop {
-            let end = (start + WINDOW).min(frames);
-            let from = if end - start < WINDOW { frames.saturating_sub(WINDOW) } else { start };
-            let here = self.window(sketch, from, end, semitones, tempo, &mut votes)?;
-            found.extend(here.into_iter().map(|f| (f, from, end)));
-            if end == frames {
+        let mut windows = windows(sketch);
+        let mut votes = Votes::default();
+        let wanted = options.limit.max(1);
+        for stage in PLAIN {
+            for window in &mut windows {
+                if window.sure() < wanted {
+                    self.plain(window, &stage, &mut votes)?;
+                }
+            }
+            if windows.iter().any(|w| w.sure() >= wanted) {
                 break;
             }
-            start += WINDOW_HOP;
+        }
+        if (semitones > 0.0 || tempo > 0.0) && windows.iter().all(|w| w.sure() < wanted) {
+            let pitch = (semitones * PER_OCTAVE / 12.0).round() as i32;
+            let rates = (tempo / 2.0).round() as i32;
+            for window in &mut windows {
+                self.warped(window, pitch, rates, wanted, &mut votes)?;
+            }
+        }
+        let mut found: Vec<(Found, usize)> = Vec::new();
+        for (i, window) in windows.iter_mut().enumerate() {
+            self.finish(window)?;
+            found.extend(window.best.iter().map(|f| (*f, i)));
         }
         found.sort_by(|a, b| b.0.score.total_cmp(&a.0.score));
         let mut out: Vec<Match> = Vec::new();
-        for (f, from, end) in found {
+        for (f, window) in found {
             if f64::from(f.score) < options.threshold || out.len() == options.limit {
                 break;
             }
             let id = self.segments[f.segment].id(f.track.track)?;
             if out.iter().all(|m| m.id != id) {
-                out.push(self.describe(id, sketch, &f, from, end)?);
+                out.push(self.describe(id, sketch, &f, windows[window].from, windows[window].end)?);
             }
         }
         Ok(out)
     }
 
-    /// The best of each track in a stretch of the query.
-    fn window(
-        &mut self,
-        sketch: &Sketch,
-        from: usize,
-        end: usize,
-        semitones: f64,
-        tempo: f64,
-        votes: &mut Votes,
-    ) -> Result<Vec<Found>> {
-        let evidence = Evidence::new(&sketch.frames[from..end]);
-        if evidence.frames() < 2 {
-            return Ok(Vec::new());
+    /// Looks for tracks in their own key and at their own speed.
+    fn plain(&mut self, window: &mut Window, stage: &Stage, votes: &mut Votes) -> Result<()> {
+        let asked = pairs::of_peaks(&window.peaks, stage.rank, stage.fan);
+        let pass = Pass {
+            pitch: 0,
+            rate: 1.0,
+            middle: window.middle(),
+            places: stage.places,
+            budget: self.share(stage.budget),
+        };
+        for (s, place) in self.places(votes, &asked, &pass, stage.places)? {
+            self.consider(window, s, &place, 1.0)?;
         }
-        let peaks: Vec<_> = sketch
-            .peaks
-            .iter()
-            .filter(|p| (from..end).contains(&(p.frame as usize)))
-            .map(|p| Peak { frame: p.frame - from as u32, ..*p })
-            .collect();
-        let middle = evidence.frames() as f32 / 2.0;
-        let mut best: Vec<Found> = Vec::new();
-        let asked = pairs::of_peaks(&peaks, 60, 10);
+        Ok(())
+    }
+
+    /// Looks for them in other keys and at other speeds, one speed after the other, the nearest first.
+    fn warped(&mut self, window: &mut Window, pitch: i32, rates: i32, wanted: usize, votes: &mut Votes) -> Result<()> {
+        let asked = pairs::of_peaks(&window.peaks, WARPED.rank, WARPED.fan);
+        let budget = self.share(WARPED.budget) / (2 * rates as usize + 1);
+        let mut order: Vec<i32> = (-rates..=rates).collect();
+        order.sort_by_key(|r| (r.abs(), *r));
+        for r in order {
+            let rate = 1.0 + 0.02 * r as f32;
+            let pass = Pass { pitch, rate, middle: window.middle(), places: WARPED.places, budget };
+            for (s, place) in self.places(votes, &asked, &pass, WARPED.places * (2 * pitch as usize + 1))? {
+                if (place.pitch, r) != (0, 0) {
+                    self.consider(window, s, &place, rate)?;
+                }
+            }
+            if window.sure() >= wanted {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The fullest places of all segments.
+    fn places(&self, votes: &mut Votes, asked: &[Asked], pass: &Pass, most: usize) -> Result<Vec<(usize, Place)>> {
+        let mut out = Vec::new();
         for (s, segment) in self.segments.iter().enumerate() {
-            for place in votes.count(*segment, &asked, 0, 1.0, middle, 1, PLAIN_PLACES)? {
-                self.consider(&evidence, s, place.at, 0.0, 1.0, &mut best)?;
-            }
+            out.extend(votes.count(*segment, asked, pass)?.0.into_iter().map(|p| (s, p)));
         }
-        let sure = |best: &[Found]| best.iter().any(|f| f.score >= SURE);
-        if !sure(&best) && (semitones > 0.0 || tempo > 0.0) {
-            let asked = pairs::of_peaks(&peaks, 24, 5);
-            let steps = (semitones * PER_OCTAVE / 12.0).round() as i32;
-            let rates = (tempo / 2.0).round() as i32;
-            // The likely ones first: another speed (key and tempo together), another tempo, another key.
-            let mut planes: Vec<(i32, i32)> = (-steps..=steps)
-                .flat_map(|p| (-rates..=rates).map(move |r| (p, r)))
-                .filter(|&pr| pr != (0, 0))
-                .collect();
-            let speed = |r: i32| (PER_OCTAVE * (1.0 + 0.02 * f64::from(r)).log2()).round() as i32;
-            planes.sort_by_key(|&(p, r)| {
-                let kind = if p == 0 || r == 0 || (p - speed(r)).abs() <= 1 { 0 } else { 1 };
-                (kind, p.abs() + r.abs(), p, r)
-            });
-            for (i, &(p, r)) in planes.iter().enumerate() {
-                let rate = 1.0 + 0.02 * r as f32;
-                for (s, segment) in self.segments.iter().enumerate() {
-                    for place in votes.count(*segment, &asked, p, rate, middle, 2, WARPED_PLACES)? {
-                        self.consider(&evidence, s, place.at, p as f32, rate, &mut best)?;
-                    }
-                }
-                if i % 8 == 7 && sure(&best) {
-                    break;
-                }
-            }
-        }
+        out.sort_unstable_by_key(|(s, p)| (std::cmp::Reverse(p.votes), *s, p.at, p.pitch));
+        out.truncate(most);
+        Ok(out)
+    }
+
+    /// What one segment may take of a budget.
+    fn share(&self, budget: usize) -> usize {
+        budget / self.segments.len().max(1)
+    }
+
+    /// Polishes the best of a window, and says how sure they are.
+    fn finish(&mut self, window: &mut Window) -> Result<()> {
+        let Window { best, evidence, peaks, .. } = window;
         best.sort_by(|a, b| b.score.total_cmp(&a.score));
         best.truncate(POLISHED);
-        for f in &mut best {
+        for f in best {
             let (low, high) = evidence.span(&f.hypothesis);
             self.read_stars(f.segment, f.track, low - ELSEWHERE, high + ELSEWHERE)?;
             let stars = &self.stars[..];
             let found = f.hypothesis;
-            let z = polish(&evidence, stars, &mut f.hypothesis, f.score);
-            let fitted = fit(&peaks, stars, evidence.frames() as f32 / 2.0, f.hypothesis);
+            let z = polish(evidence, stars, &mut f.hypothesis, f.score);
+            let fitted = fit(peaks, stars, evidence.frames() as f32 / 2.0, f.hypothesis);
             // Of two explanations that are about as good the simpler one, neither another key nor another speed: unless the
             // peaks say clearly that it is not so.
             let plain = found.pitch == 0.0 && found.rate == 1.0;
             let simple = plain && f.score > SIMPLER * z && !fitted.is_some_and(|(_, sure)| sure);
             f.hypothesis = if simple { found } else { fitted.map_or(f.hypothesis, |(h, _)| h) };
-            let (median, spread) = elsewhere(&evidence, stars, &f.hypothesis);
+            let (median, spread) = elsewhere(evidence, stars, &f.hypothesis);
             f.score = (z - median) / spread.max(1.0).sqrt() - if plain { 0.0 } else { TRIALS };
         }
-        Ok(best)
+        Ok(())
     }
 
     /// Takes the peaks of a track from one of its frames to another into `self.stars`.
@@ -213,50 +256,45 @@ impl Search<'_> {
     }
 
     /// Verifies a place, and keeps it if it is the best of its track.
-    #[allow(clippy::too_many_arguments)]
-    fn consider(
-        &mut self,
-        evidence: &Evidence,
-        s: usize,
-        at: i64,
-        pitch: f32,
-        rate: f32,
-        best: &mut Vec<Found>,
-    ) -> Result<()> {
-        let Some(track) = self.segments[s].track_at(at) else { return Ok(()) };
-        let mut h = Hypothesis { center: (at - i64::from(track.start)) as f32, pitch, rate };
+    fn consider(&mut self, window: &mut Window, s: usize, place: &Place, rate: f32) -> Result<()> {
+        let Some(track) = self.segments[s].track_at(place.at) else { return Ok(()) };
+        let evidence = &window.evidence;
+        let center = (place.at - i64::from(track.start)) as f32;
+        let mut h = Hypothesis { center, pitch: place.pitch as f32, rate };
         let (low, high) = evidence.span(&h);
-        self.read_stars(s, track, low - 40.0, high + 40.0)?;
-        let stars = &self.stars[..];
-        if stars.len() < MIN_STARS {
-            return Ok(());
-        }
         // At least 60 % of the query must lie in the track.
         let inside = high.min(track.frames as f32) - low.max(0.0);
         if inside < 0.6 * (high - low) {
             return Ok(());
         }
-        let mut z = evidence.score(stars, &h).0;
-        let warped = (pitch, rate) != (0.0, 1.0);
-        let span = if warped { 3 } else { 2 };
-        for shift in -span..=span {
-            let moved = Hypothesis { center: h.center + shift as f32, ..h };
+        self.read_stars(s, track, low - 40.0, high + 40.0)?;
+        let stars = &self.stars[..];
+        if stars.len() < MIN_STARS {
+            return Ok(());
+        }
+        if evidence.coarse(stars, center, place.pitch, rate) < COARSE_LEAST {
+            return Ok(());
+        }
+        let mut z = 0.0;
+        for shift in [0.0, -2.0, 2.0, -4.0, 4.0] {
+            let moved = Hypothesis { center: center + shift, ..h };
             let (other, _) = evidence.score(stars, &moved);
             if other > z {
                 (z, h) = (other, moved);
             }
         }
         // What is far behind the best is not worth the climb.
-        let worth = best.iter().map(|f| f.score).fold(5.0f32, f32::max) * 0.5;
+        let worth = window.best.iter().map(|f| f.score).fold(LEAST, f32::max) * 0.6;
         if z < worth {
             return Ok(());
         }
+        let warped = (place.pitch, rate) != (0, 1.0);
         let score = refine(evidence, stars, &mut h, z, warped);
         let found = Found { score, segment: s, track, hypothesis: h };
-        match best.iter_mut().find(|f| (f.segment, f.track.track) == (s, track.track)) {
+        match window.best.iter_mut().find(|f| (f.segment, f.track.track) == (s, track.track)) {
             Some(f) if f.score >= score => {}
             Some(f) => *f = found,
-            None => best.push(found),
+            None => window.best.push(found),
         }
         Ok(())
     }
@@ -292,6 +330,37 @@ impl Search<'_> {
             pitch_factor: (f64::from(h.pitch) / PER_OCTAVE).exp2(),
             tempo_factor: f64::from(h.rate),
         })
+    }
+}
+
+impl Window {
+    fn middle(&self) -> f32 {
+        self.evidence.frames() as f32 / 2.0
+    }
+
+    /// How many tracks are sure to be here.
+    fn sure(&self) -> usize {
+        self.best.iter().filter(|f| f.score >= SURE).count()
+    }
+}
+
+/// The windows of a query.
+fn windows(sketch: &Sketch) -> Vec<Window> {
+    let frames = sketch.frames.len();
+    let mut out = Vec::new();
+    let mut start = 0;
+    loop {
+        let end = (start + WINDOW).min(frames);
+        let from = if end - start < WINDOW { frames.saturating_sub(WINDOW) } else { start };
+        if end - from >= 2 {
+            let here = sketch.peaks.iter().filter(|p| (from..end).contains(&(p.frame as usize)));
+            let peaks = here.map(|p| Peak { frame: p.frame - from as u32, ..*p }).collect();
+            out.push(Window { from, end, evidence: Evidence::new(&sketch.frames[from..end]), peaks, best: Vec::new() });
+        }
+        if end == frames {
+            return out;
+        }
+        start += WINDOW_HOP;
     }
 }
 

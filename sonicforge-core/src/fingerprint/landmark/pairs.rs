@@ -9,19 +9,25 @@ pub(super) const MIN_GAP: u32 = 3;
 pub(super) const MAX_GAP: u32 = 50;
 /// Bands between them, up or down.
 pub(super) const MAX_STEP: i32 = 40;
-/// Bits of a key: 7 for the step, 6 for the gap, 8 for the band. The band is last, so that the keys of a pair in other keys of
-/// music lie side by side.
-pub(in super::super) const KEY_BITS: u32 = 21;
-/// Places are kept in steps of this many frames, as a power of two.
-pub(in super::super) const TICK_SHIFT: u32 = 1;
+/// Bits of a key: 7 for the step, 5 for half the gap, 8 for the band. The band is last, so that the keys of a pair in other keys
+/// of music lie side by side.
+pub(in super::super) const KEY_BITS: u32 = 20;
+/// An index may keep the frame of a pair in steps of `1 << TICK_SHIFT` frames, rounded down.
+pub(in super::super) const TICK_SHIFT: u32 = 2;
 
 /// Only peaks below this rank make pairs in the index …
 pub(super) const INDEX_RANK: u8 = 10;
 /// … each with this many targets.
 pub(super) const INDEX_FAN: usize = 3;
 
-pub(super) fn key(band: i32, step: i32, gap: i32) -> u32 {
-    ((step + MAX_STEP) as u32) << 14 | (gap as u32) << 8 | band as u32
+/// A gap in steps of two frames.
+pub(super) fn half(gap: i32) -> i32 {
+    gap >> 1
+}
+
+/// The key of a pair; `half` as [`half`] makes it of the gap.
+pub(super) fn key(band: i32, step: i32, half: i32) -> u32 {
+    ((step + MAX_STEP) as u32) << 13 | (half as u32) << 8 | band as u32
 }
 
 /// The pairs of a constellation: key, and frame of the anchor.
@@ -42,26 +48,29 @@ pub(super) fn of_stars(stars: &[Star], mut pair: impl FnMut(u32, u32)) {
         targets.sort_unstable_by_key(|&(rank, gap, t)| (rank, gap, t.band));
         for &(_, gap, t) in targets.iter().take(INDEX_FAN) {
             let step = i32::from(t.band) - i32::from(anchor.band);
-            pair(key(i32::from(anchor.band), step, gap as i32), anchor.frame);
+            pair(key(i32::from(anchor.band), step, half(gap as i32)), anchor.frame);
         }
     }
 }
 
-/// A pair of the query. Bands and steps are asked where the truth may lie after rounding: one or two places each.
+/// A pair of the query.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     /// Frame of the anchor.
     pub frame: u32,
     pub gap: i32,
-    /// Bands of anchor and target, in halves of the way to the neighbour that is also asked.
-    pub anchor: (i32, i32),
-    pub target: (i32, i32),
+    /// Bands of anchor and target, with their fractions.
+    pub anchor: f32,
+    pub target: f32,
+    /// How likely an index has it, of any scale.
+    pub likely: f32,
 }
 
 /// The pairs of a query, anchor by anchor: of its peaks below `rank` each with `fan` targets, the strongest first.
 pub(super) fn of_peaks(peaks: &[Peak], rank: u16, fan: usize) -> Vec<Asked> {
     let mut out = Vec::new();
     let mut targets: Vec<&Peak> = Vec::new();
+    let place = |p: &Peak| f32::from(p.band) + f32::from(p.fraction) / 128.0;
     for (i, anchor) in peaks.iter().enumerate().filter(|(_, p)| p.rank < rank) {
         targets.clear();
         for t in &peaks[i + 1..] {
@@ -75,20 +84,15 @@ pub(super) fn of_peaks(peaks: &[Peak], rank: u16, fan: usize) -> Vec<Asked> {
             }
         }
         targets.sort_unstable_by_key(|t| (std::cmp::Reverse(t.height), t.frame, t.band));
-        for t in targets.iter().take(fan) {
+        for (nth, t) in targets.iter().take(fan).enumerate() {
             out.push(Asked {
                 frame: anchor.frame,
                 gap: (t.frame - anchor.frame) as i32,
-                anchor: places(anchor),
-                target: places(t),
+                anchor: place(anchor),
+                target: place(t),
+                likely: 1.0 / ((2 + nth) as f32 * (8.0 + f32::from(anchor.rank))),
             });
         }
     }
     out
-}
-
-/// The band, and the neighbour that a fraction from a quarter on makes possible (else the band again).
-fn places(p: &Peak) -> (i32, i32) {
-    let band = i32::from(p.band);
-    (band, if p.fraction.abs() > 32 { band + i32::from(p.fraction.signum()) } else { band })
 }

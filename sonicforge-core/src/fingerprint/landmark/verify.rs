@@ -14,12 +14,17 @@ use super::spectrogram::Levels;
 const STEPS: f32 = 24.0;
 /// Evidence above this is no better.
 const MOST: f32 = 4.6;
+/// Frames on either side that a first look does not tell apart.
+const COARSE: usize = 3;
 /// Fewer peaks prove nothing.
 pub(super) const MIN_STARS: usize = 24;
 
 /// The strongest peaks are the last to drown.
 const WEIGHTS: [f32; KEEP as usize] =
     [1.6, 1.5, 1.4, 1.3, 1.25, 1.2, 1.15, 1.1, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65];
+
+/// The same in whole numbers.
+const COARSE_WEIGHTS: [i32; KEEP as usize] = [16, 15, 14, 13, 12, 12, 11, 11, 10, 9, 9, 8, 8, 7, 7, 6];
 
 /// Where a track might be in the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +45,9 @@ pub(super) struct Evidence {
     frames: usize,
     /// Standard deviation of the table.
     deviation: f32,
+    /// The best within [`COARSE`] frames less the mean of that, and its standard deviation.
+    coarse: Vec<i8>,
+    coarse_deviation: f32,
 }
 
 impl Evidence {
@@ -87,9 +95,32 @@ impl Evidence {
                 table.push(y.round().clamp(-127.0, 127.0) as i8);
             }
         }
-        Self { table, frames, deviation: (square / f64::from(total)).sqrt().max(1.0) as f32 }
+        let (coarse, coarse_deviation) = coarse(&table);
+        let deviation = (square / f64::from(total)).sqrt().max(1.0) as f32;
+        Self { table, frames, deviation, coarse, coarse_deviation }
     }
 
+    /// About what [`Evidence::score`] would say somewhere near, for a whole number of bands.
+    pub fn coarse(&self, stars: &[Star], center: f32, pitch: i32, rate: f32) -> f32 {
+        let (mut sum, mut squares, mut count) = (0i32, 0i32, 0);
+        // In 1/65536 frames.
+        let inverse = (65_536.0 / rate) as i64;
+        let origin = ((self.frames as f32 / 2.0 + 0.5) * 65_536.0) as i64 - (center * (65_536.0 / rate)) as i64;
+        for s in stars {
+            let t = (origin + i64::from(s.frame) * inverse) >> 16;
+            let band = i32::from(s.band) + pitch;
+            if t < 0 || t >= self.frames as i64 || band < 0 || band >= BANDS as i32 {
+                continue;
+            }
+            let weight = COARSE_WEIGHTS[usize::from(s.rank)];
+            sum += weight * i32::from(self.coarse[t as usize * BANDS + band as usize]);
+            squares += weight * weight;
+            count += 1;
+        }
+        if count < MIN_STARS { 0.0 } else { sum as f32 / (self.coarse_deviation * (squares as f32).sqrt()) }
+    }
+
+    /// Frames of the query.
     pub fn frames(&self) -> usize {
         self.frames
     }
@@ -140,4 +171,24 @@ impl Evidence {
             Some((t, f32::from(self.table[at]) / self.deviation))
         })
     }
+}
+
+fn coarse(table: &[i8]) -> (Vec<i8>, f32) {
+    let frames = table.len() / BANDS;
+    let mut rows = vec![0i8; table.len()];
+    for t in 0..frames {
+        let row = &mut rows[t * BANDS..(t + 1) * BANDS];
+        let (from, to) = (t.saturating_sub(COARSE), (t + COARSE).min(frames - 1));
+        row.copy_from_slice(&table[from * BANDS..(from + 1) * BANDS]);
+        for other in table[(from + 1) * BANDS..(to + 1) * BANDS].chunks_exact(BANDS) {
+            row.iter_mut().zip(other).for_each(|(m, &x)| *m = (*m).max(x));
+        }
+    }
+    let n = rows.len().max(1) as i64;
+    let sum: i64 = rows.iter().map(|&x| i64::from(x)).sum();
+    let squares: i64 = rows.iter().map(|&x| i64::from(x) * i64::from(x)).sum();
+    let mean = sum / n;
+    let deviation = ((squares / n - mean * mean).max(1) as f32).sqrt();
+    rows.iter_mut().for_each(|x| *x = (i64::from(*x) - mean).clamp(-127, 127) as i8);
+    (rows, deviation)
 }
