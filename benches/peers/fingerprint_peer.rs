@@ -75,10 +75,10 @@ fn landmarks() -> Outcome<()> {
             stars += print.landmarks.len();
             star_bytes += print.landmarks.to_bytes().len();
             print_bytes += print.chromaprint.to_bytes().len();
-            index.insert(name, &print.landmarks)?;
+            index.insert(name, &print)?;
             json!({
                 "tracks": index.len(), "hours": seconds / 3_600.0, "times_real_time": seconds * 1e9 / spent as f64,
-                "postings_per_s": index.postings() as f64 / seconds, "stars_per_s": stars as f64 / seconds,
+                "postings_per_s": index.stats().postings as f64 / seconds, "stars_per_s": stars as f64 / seconds,
                 "star_mb_per_hour": star_bytes as f64 / seconds * 3.6e-3,
                 "chromaprint_mb_per_hour": print_bytes as f64 / seconds * 3.6e-3, "threshold": threshold,
             })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::log::Change;
-use super::segment::{MAX_FRAMES, Segment, View, merge};
+use super::segment::{MAX_FRAMES, Segment, merge};
 use super::snapshot::Snapshot;
 use super::store::{IndexOptions, PostingStore, Recovery, SegmentStore};
 use super::track::Track;
@@ -249,7 +249,7 @@ impl Index {
                     tracks.push(track);
                     Ok(())
                 })?;
-                vec![View::new(Segment::of(&tracks.iter().collect::<Vec<_>>())?)]
+                super::store::build(&tracks.iter().collect::<Vec<_>>(), None)?
             }
         };
         if views.iter().map(|v| v.segment.frames()).sum::<u64>() > MAX_FRAMES {

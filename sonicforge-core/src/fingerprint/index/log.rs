@@ -37,15 +37,16 @@ pub(super) fn head(durability: Durability) -> Vec<u8> {
     out
 }
 
-/// One batch.
-pub(super) fn record(changes: &[Change]) -> Result<Vec<u8>> {
+/// One batch; `records` are those of the tracks that come in.
+pub(super) fn record(changes: &[Change], records: &[Vec<u8>]) -> Result<Vec<u8>> {
     let mut out = vec![0; FRAME];
     put_number(changes.len() as u64, &mut out);
+    let mut records = records.iter();
     for change in changes {
         match change {
             Change::Insert(track) => {
                 out.push(1);
-                out.extend_from_slice(&track.record());
+                out.extend_from_slice(records.next().expect("one for each track"));
                 let stars = track.landmarks.to_bytes();
                 put_number(stars.len() as u64, &mut out);
                 out.extend_from_slice(&stars);

@@ -16,6 +16,7 @@ mod snapshot;
 mod stars;
 mod store;
 mod track;
+mod words;
 
 pub use contract::posting_store_contract;
 pub use handle::{Index, IndexStats};

@@ -95,14 +95,14 @@ impl std::fmt::Debug for Segment {
 }
 
 impl Segment {
-    /// In memory, of these tracks.
-    pub fn of(tracks: &[&Track]) -> Result<Self> {
+    /// In memory, of these tracks and their records.
+    pub fn of(tracks: &[(&Track, &[u8])]) -> Result<Self> {
         let mut out = Vec::new();
         let mut writer = Writer::new(&mut out, "memory");
         let mut pairs: Vec<u64> = Vec::new();
-        for track in tracks {
+        for (track, record) in tracks {
             let frames = track.landmarks.frames();
-            let start = writer.track(&track.id, frames, &stars::pack(&track.landmarks), &track.record())?;
+            let start = writer.track(&track.id, frames, &stars::pack(&track.landmarks), record)?;
             pairs.extend(track.landmarks.pairs().iter().map(|p| pack(p.key, start + (p.frame >> TICK_SHIFT))));
         }
         pairs.sort_unstable();

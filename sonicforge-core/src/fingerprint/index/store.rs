@@ -368,7 +368,7 @@ impl SegmentStore {
             }
         }
         let tracks: Vec<Track> = pending.into_iter().flatten().collect();
-        self.memory.extend(build(&tracks.iter().collect::<Vec<_>>())?);
+        self.memory.extend(build(&tracks.iter().collect::<Vec<_>>(), None)?);
         Ok(())
     }
 
@@ -587,20 +587,26 @@ impl PostingStore for SegmentStore {
         }
         self.check_changes(&changes)?;
         // Everything that can fail for another reason than the disk comes first.
-        let mut comes: Vec<&Track> = Vec::new();
+        let mut records: Vec<Vec<u8>> = Vec::new();
+        let mut comes: Vec<(&Track, usize)> = Vec::new();
         let mut goes: Vec<&str> = Vec::new();
         for change in &changes {
             match change {
-                Change::Insert(track) => comes.push(track),
-                Change::Remove(id) => match comes.iter().position(|t| t.id == *id) {
+                Change::Insert(track) => {
+                    comes.push((track, records.len()));
+                    records.push(track.record());
+                }
+                Change::Remove(id) => match comes.iter().position(|(t, _)| t.id == *id) {
                     Some(i) => drop(comes.remove(i)),
                     None => goes.push(id),
                 },
             }
         }
-        let built = build(&comes)?;
+        let tracks: Vec<&Track> = comes.iter().map(|c| c.0).collect();
+        let of_tracks: Vec<&[u8]> = comes.iter().map(|c| &records[c.1][..]).collect();
+        let built = build(&tracks, Some(&of_tracks))?;
         if let Some(kept) = &mut self.kept {
-            kept.append(&log::record(&changes)?)?;
+            kept.append(&log::record(&changes, &records)?)?;
         }
         for id in goes {
             self.remove(id)?;
@@ -721,13 +727,22 @@ fn seal_at(options: &IndexOptions) -> u64 {
     (options.log_mib * 1_048_576.0) as u64
 }
 
-/// Segments of these tracks: one, unless they are longer than a time line.
-fn build(tracks: &[&Track]) -> Result<Vec<View>> {
+/// Segments of these tracks (and their records, where they were made already): one, unless they are longer than a time line.
+pub(super) fn build(tracks: &[&Track], records: Option<&[&[u8]]>) -> Result<Vec<View>> {
+    let made: Vec<Vec<u8>> = match records {
+        Some(_) => Vec::new(),
+        None => tracks.iter().map(|t| t.record()).collect(),
+    };
+    let records = match records {
+        Some(records) => records.to_vec(),
+        None => made.iter().map(|r| &r[..]).collect(),
+    };
+    let all: Vec<(&Track, &[u8])> = tracks.iter().copied().zip(records).collect();
     let mut out = Vec::new();
-    let mut rest = tracks;
+    let mut rest = &all[..];
     while !rest.is_empty() {
         let mut frames = 0u64;
-        let fits = rest.iter().take_while(|t| {
+        let fits = rest.iter().take_while(|(t, _)| {
             frames += u64::from(t.landmarks.frames()) + 2 * u64::from(GAP);
             frames <= MAX_FRAMES
         });
@@ -738,22 +753,27 @@ fn build(tracks: &[&Track]) -> Result<Vec<View>> {
     Ok(out)
 }
 
-/// Neighbours that should be one segment: [`FAN`] or more of about one size at the young end, or one of which half is gone.
+/// Neighbours that should be one segment: [`FAN`] or more of about one size, or one of which half is gone.
 fn due(views: &[View]) -> Option<std::ops::Range<usize>> {
     if let Some(i) = views.iter().position(|v| v.removed.count > 0 && v.removed.count * 2 >= v.segment.tracks()) {
         return Some(i..i + 1);
     }
     let level = |v: &View| v.segment.frames().max(1).ilog2() / FAN.ilog2();
     let highest = views.iter().map(level).max()?;
-    for level_now in 0..=highest {
-        let mut frames = 0;
-        let young = views.iter().rev().take_while(|v| {
-            frames += v.segment.frames();
-            level(v) <= level_now && frames <= MAX_FRAMES
-        });
-        let young = young.count();
-        if young >= FAN {
-            return Some(views.len() - young..views.len());
+    for most in 0..=highest {
+        // The young end first, where most of what is small lies.
+        let mut end = views.len();
+        while end > 0 {
+            let mut frames = 0;
+            let run = views[..end].iter().rev().take_while(|v| {
+                frames += v.segment.frames();
+                level(v) <= most && frames <= MAX_FRAMES
+            });
+            let run = run.count();
+            if run >= FAN {
+                return Some(end - run..end);
+            }
+            end -= run.max(1);
         }
     }
     None

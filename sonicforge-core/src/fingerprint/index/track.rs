@@ -1,6 +1,7 @@
 //! One track as an index keeps it.
 
 use super::bits::{put_number, take_bytes, take_number};
+use super::words;
 use crate::error::{Error, Result};
 use crate::fingerprint::{Chromaprint, Constellation, Fingerprint};
 
@@ -70,7 +71,7 @@ impl Track {
     }
 
     /// Everything but the landmarks: length of the id (LEB128), id, length of the note (LEB128), note, seconds (f64), a 1 and the hash of the PCM or a 0, length of the
-    /// compressed Chromaprint (LEB128), the Chromaprint.
+    /// Chromaprint (LEB128), the Chromaprint (`words`).
     pub(super) fn record(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.id.len() + 30 + self.chromaprint.words().len() * 3);
         put_number(self.id.len() as u64, &mut out);
@@ -80,7 +81,7 @@ impl Track {
         out.extend_from_slice(&self.seconds.to_le_bytes());
         out.push(u8::from(self.pcm.is_some()));
         out.extend(self.pcm.iter().flat_map(|pcm| pcm.to_le_bytes()));
-        let print = self.chromaprint.to_bytes();
+        let print = words::pack(&self.chromaprint);
         put_number(print.len() as u64, &mut out);
         out.extend_from_slice(&print);
         out
@@ -106,7 +107,7 @@ impl Track {
             _ => return Err(damaged("neither a hash nor none")),
         };
         let print = take_number(bytes).and_then(|n| take_bytes(bytes, n)).ok_or_else(|| damaged("no Chromaprint"))?;
-        let chromaprint = Chromaprint::from_bytes(print)?;
+        let chromaprint = words::unpack(print)?;
         Ok(Self { id, seconds, note, pcm, chromaprint, landmarks: Constellation::default() })
     }
 }
