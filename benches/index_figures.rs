@@ -17,8 +17,8 @@ use std::time::Instant;
 use serde_json::json;
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::fingerprint::{
-    Change, Chromaprint, Constellation, DuplicateOptions, Index, IndexOptions, QueryOptions, ScanOptions, Sketch,
-    Track, scan,
+    Change, Chromaprint, Constellation, DuplicateOptions, Index, IndexOptions, IndexTrack, QueryOptions, ScanOptions,
+    Sketch, scan,
 };
 use sonicforge_core::io::Reader;
 use sonicforge_core::progress::NoProgress;
@@ -128,7 +128,7 @@ fn synthetic(count: usize, from: &str, to: &str) -> Outcome<serde_json::Value> {
     let stars: Vec<&[_]> = real.iter().map(|t| t.landmarks.stars()).collect();
     let lengths: Vec<u32> = real.iter().map(|t| t.landmarks.frames()).collect();
     let mut rng = Xorshift::new(11);
-    let mut make = |name: String| -> Outcome<Track> {
+    let mut make = |name: String| -> Outcome<IndexTrack> {
         let mut bytes = vec![1];
         let frames = 10_336u32; // four minutes
         leb(frames, &mut bytes);
@@ -157,7 +157,7 @@ fn synthetic(count: usize, from: &str, to: &str) -> Outcome<serde_json::Value> {
             }
             at += 431;
         }
-        Ok(Track {
+        Ok(IndexTrack {
             id: name,
             seconds: 240.0,
             note: String::new(),

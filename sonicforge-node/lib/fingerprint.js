@@ -6,7 +6,7 @@ import { binding } from './binding.js'
 import * as check from './check.js'
 import { rangeError, sync, typeError } from './errors.js'
 import { fromCore, toCore } from './names.js'
-import { run, split } from './run.js'
+import { CALL, run, split } from './run.js'
 
 /** AcoustID's fingerprint: 32 bits for each eighth of a second. */
 export class Chromaprint {
@@ -114,14 +114,57 @@ function ours(name, value) {
 
 const QUERY = ['limit', 'threshold', 'maxPitchSemitones', 'maxTempoPercent']
 
-/** Knows tracks again from excerpts. In memory. */
+const OPEN = ['durability', 'lockTimeoutS', 'logMib', 'readOnly', 'background']
+const DUPLICATES = ['maxPitchSemitones', 'maxTempoPercent', 'probes', 'minSharedS', 'threads']
+const SCAN = ['forget', 'pcmHash', 'threads']
+
+/** All duplicates of an index. */
+export class DuplicateReport {
+  constructor(fields) {
+    Object.assign(this, fields)
+  }
+
+  /** The JSON text that the other languages write. */
+  toJson() {
+    return toCore(this, 'report')
+  }
+
+  /** As a table for people. */
+  toTable() {
+    return sync(() => binding.duplicatesTable(toCore(this, 'report')))
+  }
+}
+
+function comes(id, print, note = '') {
+  check.text('id', id)
+  check.text('note', note)
+  return [id, ours('fingerprint', print), note]
+}
+
+function query({ limit, ...numbers }) {
+  const how = {}
+  if (limit !== undefined) how.limit = check.whole('limit', limit, 1)
+  for (const [key, value] of Object.entries(numbers)) if (value !== undefined) how[key] = check.number(key, value)
+  return toCore(how, 'options')
+}
+
+/** Knows tracks again, in memory or in a folder that survives. */
 export class Index {
   #native = new binding.Index()
 
-  insert(id, print) {
-    check.text('id', id)
-    const { landmarks } = ours('fingerprint', print)
-    sync(() => this.#native.insert(id, landmarks))
+  /** One in a folder. */
+  static async open(path, options) {
+    check.text('path', path)
+    const [own, call] = split(options, OPEN)
+    const index = new Index()
+    await run(call, (job) => index.#native.open(job, path, toCore(own, 'options')))
+    return index
+  }
+
+  insert(id, print, options) {
+    const { note } = check.options(options, ['note'])
+    const inserts = toCore([comes(id, print, note)], 'inserts')
+    sync(() => this.#native.apply(inserts, []))
   }
 
   remove(id) {
@@ -129,19 +172,106 @@ export class Index {
     return sync(() => this.#native.remove(id))
   }
 
+  async apply(changes, options) {
+    const { inserts = [], removes = [] } = check.options(changes, ['inserts', 'removes'])
+    const listed = toCore(
+      Array.from(inserts, ({ id, fingerprint: print, note }) => comes(id, print, note)),
+      'inserts',
+    )
+    const gone = Array.from(removes)
+    gone.forEach((id, i) => check.text(`removes[${i}]`, id))
+    await run(check.options(options, CALL), (job) => this.#native.applyLater(job, listed, gone), { settled: true })
+  }
+
   get size() {
     return sync(() => this.#native.size())
+  }
+
+  has(id) {
+    check.text('id', id)
+    return sync(() => this.#native.has(id))
+  }
+
+  ids() {
+    return sync(() => this.#native.ids())
+  }
+
+  get(id) {
+    check.text('id', id)
+    const found = fromCore(sync(() => this.#native.get(id)))
+    return found && { ...found, chromaprint: Chromaprint.decode(found.chromaprint) }
+  }
+
+  stats() {
+    return fromCore(sync(() => this.#native.stats()))
   }
 
   async query(sound, options) {
     const buffer = audio('audio', sound)
     const [own, call] = split(options, QUERY)
-    const how = {}
-    for (const key of QUERY) {
-      if (own[key] !== undefined) how[key] = key === 'limit' ? check.whole(key, own[key], 1) : check.number(key, own[key])
-    }
-    return fromCore(await run(call, (job) => this.#native.query(job, ...raw(buffer), toCore(how, 'options'))))
+    return fromCore(await run(call, (job) => this.#native.query(job, ...raw(buffer), query(own))))
   }
+
+  async queryBatch(sounds, options) {
+    const [own, call] = split(options, QUERY)
+    query(own)
+    return Promise.all(Array.from(sounds, (sound) => this.query(sound, { ...own, signal: call.signal })))
+  }
+
+  async duplicates(options) {
+    const [own, call] = split(options, DUPLICATES)
+    return new DuplicateReport(fromCore(await run(call, (job) => this.#native.duplicates(job, toCore(own, 'options')))))
+  }
+
+  async scan(folder, options) {
+    check.text('folder', folder)
+    const [own, call] = split(options, SCAN)
+    return fromCore(await run(call, (job) => this.#native.scan(job, folder, toCore(own, 'options')), { settled: true }))
+  }
+
+  async flush() {
+    await run({}, (job) => this.#native.tend(job, 'flush', ''))
+  }
+
+  async check() {
+    await run({}, (job) => this.#native.tend(job, 'check', ''))
+  }
+
+  async exportFile(path) {
+    check.text('path', path)
+    await run({}, (job) => this.#native.tend(job, 'export', path))
+  }
+
+  async importFile(path) {
+    check.text('path', path)
+    await run({}, (job) => this.#native.tend(job, 'import', path))
+  }
+
+  refresh() {
+    return sync(() => this.#native.refresh())
+  }
+
+  close() {
+    sync(() => this.#native.close())
+  }
+}
+
+/** The answers of several indexes to one query as that of one. */
+export function mergeTopk(answers, limit) {
+  check.whole('limit', limit, 1)
+  const best = new Map()
+  const all = Array.from(answers, (answer) => Array.from(answer)).flat()
+  all.sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1))
+  for (const match of all) if (!best.has(match.id)) best.set(match.id, match)
+  return [...best.values()].slice(0, limit)
+}
+
+/** Fingerprints a sound file block by block. */
+export async function fingerprintFile(path, options) {
+  check.text('path', path)
+  const [{ pcmHash = false, ...own }, call] = split(options, [...PARAMS, 'pcmHash'])
+  const how = toCore({ ...JSON.parse(params(own)), pcmHash: Boolean(pcmHash) }, 'options')
+  return new Fingerprint(fromCore(await run(call, (job) => binding.fingerprintFile(job, path, how))))
 }
 
 /** The parameters of a look-up, to be posted to https://api.acoustid.org/v2/lookup. */

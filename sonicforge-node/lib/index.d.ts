@@ -320,6 +320,8 @@ export class Fingerprint {
   readonly seconds: number
   /** Samples that were NaN or infinite. NaN is heard as 0, infinity as full scale. */
   readonly nonFiniteSamples: number
+  /** Of sounds that are equal to the bit: 32 hexadecimal digits, when {@link fingerprintFile} was asked for them. */
+  readonly pcm: string | null
   readonly chromaprint: Chromaprint
   /** What an {@link Index} keeps, as base64 text. */
   readonly landmarks: string
@@ -347,7 +349,7 @@ export interface Match {
 export interface QueryOptions {
   /** At most this many matches, the best first; 1 unless given. */
   limit?: number | undefined
-  /** Matches from this score on. Of 592 excerpts of unknown tracks two reached the default. */
+  /** Matches from this score on. */
   threshold?: number | undefined
   /** Also look in other keys when nothing is found at once, up to this many semitones off, 0 to 3; 3 unless given. */
   maxPitchSemitones?: number | undefined
@@ -355,18 +357,188 @@ export interface QueryOptions {
   maxTempoPercent?: number | undefined
 }
 
-/** Knows tracks again from excerpts: through noise, codecs and rooms, in another key, at another speed. In memory. */
+/** How an {@link Index} is opened. */
+export interface IndexOptions {
+  /** What an acknowledged change survives: a power cut (`"power"`, the default) or the death of the process only. */
+  durability?: 'power' | 'process' | undefined
+  /** How long to wait for another process that writes, in seconds; 5 unless given. */
+  lockTimeoutS?: number | undefined
+  /** A segment is written when the log has this many MiB; 4 unless given. */
+  logMib?: number | undefined
+  /** Only read, while another process may write. */
+  readOnly?: boolean | undefined
+  /** Merge segments in a thread of their own (the default), or inside the call that makes it necessary. */
+  background?: boolean | undefined
+}
+
+/** A track as an index keeps it. */
+export interface IndexTrack {
+  id: string
+  /** Length of the sound in seconds. */
+  seconds: number
+  /** What was given with it. */
+  note: string
+  /** Of sounds that are equal to the bit: 32 hexadecimal digits. */
+  pcm: string | null
+  chromaprint: Chromaprint
+  landmarks: string
+}
+
+/** How large an index is. */
+export interface IndexStats {
+  tracks: number
+  /** Places of pairs that are kept. */
+  postings: number
+  segments: number
+  /** Bytes of segments and log, on disk or in memory. */
+  bytes: number
+  /** What was found when it was opened: bytes of the log that were never acknowledged, files that nothing named. */
+  recovery: { droppedBytes: number; droppedFiles: string[] }
+}
+
+/** What comes into an index and what goes. */
+export interface IndexChanges {
+  inserts?: Iterable<{ id: string; fingerprint: Fingerprint; note?: string | undefined }> | undefined
+  removes?: Iterable<string> | undefined
+}
+
+/** A stretch that two tracks have in common, in seconds. */
+export interface SharedStretch {
+  firstStartS: number
+  firstEndS: number
+  secondStartS: number
+  secondEndS: number
+}
+
+/** Two tracks that are related, and the evidence. */
+export interface DuplicatePair {
+  /** The longer one, or the one whose id comes first. */
+  first: string
+  second: string
+  relation: 'identical' | 'transcode' | 'remaster' | 'trimmed' | 'sped' | 'contains' | 'shares'
+  /** Mean score of the windows that agree, in standard deviations above chance; of equal samples null. */
+  score: number | null
+  /** Of the windows that could be compared, the share that agrees, 0 to 1. */
+  agreement: number
+  /** Share of the bits of their Chromaprints that differ, where these can be laid over each other. */
+  bitError: number | null
+  /** How much higher the first is. */
+  pitchFactor: number
+  /** How much faster the first is. */
+  tempoFactor: number
+  stretches: SharedStretch[]
+}
+
+/** How duplicates are looked for. */
+export interface DuplicateOptions {
+  /** Also find what is up to this many semitones higher or lower, 0 to 3; 1 unless given. */
+  maxPitchSemitones?: number | undefined
+  /** And what is up to this many per cent faster or slower, 0 to 10; 6 unless given. */
+  maxTempoPercent?: number | undefined
+  /** How many places of a track are looked for in the others; 3 unless given. */
+  probes?: number | undefined
+  /** Parts in common of less than this are not told, in seconds; 20 unless given. */
+  minSharedS?: number | undefined
+  /** 0: one for each processor. */
+  threads?: number | undefined
+}
+
+/** All duplicates of an index. */
+export class DuplicateReport {
+  private constructor(fields: never)
+  /** Version of the JSON form. */
+  readonly schema: number
+  /** How many tracks were compared. */
+  readonly tracks: number
+  /** Tracks that are the same work. */
+  readonly groups: readonly { ids: string[]; pairs: DuplicatePair[] }[]
+  /** Pairs that only have a part in common. */
+  readonly shares: readonly DuplicatePair[]
+  /** The JSON text that the other languages write. */
+  toJson(): string
+  /** As a table for people. */
+  toTable(): string
+}
+
+/** How a folder is scanned. */
+export interface ScanOptions {
+  /** Take tracks out whose files are gone; true unless given. */
+  forget?: boolean | undefined
+  /** Also compare the samples themselves, to tell what is identical; true unless given. */
+  pcmHash?: boolean | undefined
+  /** 0: one for each processor. */
+  threads?: number | undefined
+}
+
+/** What became of the files of a folder. */
+export interface ScanReport {
+  /** Files that were new or had changed, by their paths within the folder, which are their ids. */
+  added: string[]
+  /** Files that the index knew already. */
+  unchanged: number
+  /** Tracks whose files are gone. */
+  removed: string[]
+  /** Files that could not be read, and why. */
+  failed: [string, string][]
+  /** Seconds of sound that were heard. */
+  seconds: number
+}
+
+/**
+ * Knows tracks again: from excerpts, through noise, codecs and rooms, in another key, at another speed; and which are one work.
+ * In memory, or in a folder that survives.
+ */
 export class Index {
+  /** An empty one in memory. */
   constructor()
-  /** Adds a track. There must not be one of this name. */
-  insert(id: string, fingerprint: Fingerprint): void
+  /** One in a folder, which is made when it is not there. One process writes, any number may read. */
+  static open(path: string, options?: IndexOptions & CallOptions): Promise<Index>
+  /** Adds a track, and a note of yours. There must not be one of this name. */
+  insert(id: string, fingerprint: Fingerprint, options?: { note?: string | undefined }): void
   /** Takes a track out; whether it was there. */
   remove(id: string): boolean
+  /** Many changes, all of them or none, and a single wait for the disk: first some go, then some come. */
+  apply(changes: IndexChanges, options?: CallOptions): Promise<void>
   /** How many tracks there are. */
   get size(): number
+  /** Whether there is a track of this name. */
+  has(id: string): boolean
+  /** The names of all tracks. */
+  ids(): string[]
+  /** All that is known of a track. */
+  get(id: string): IndexTrack | null
+  /** How large the index is, and what was found when it was opened. */
+  stats(): IndexStats
   /** Which tracks sound in `audio`, the best first. */
   query(audio: AudioBuffer, options?: QueryOptions & CallOptions): Promise<Match[]>
+  /** Many queries, in their order, on the threads of libuv's pool. */
+  queryBatch(sounds: Iterable<AudioBuffer>, options?: QueryOptions & CallOptions): Promise<Match[][]>
+  /** All tracks that are one work, in groups, and all pairs that share a part. */
+  duplicates(options?: DuplicateOptions & CallOptions): Promise<DuplicateReport>
+  /** Brings the index up to date with the sound files of a folder and all below it; goes on where it was stopped. */
+  scan(folder: string, options?: ScanOptions & CallOptions): Promise<ScanReport>
+  /** Writes what only the log has as a segment, and waits for merges. Not needed for durability. */
+  flush(): Promise<void>
+  /** Reads every byte that is kept; rejects with `SF_STORE` that names what is damaged. */
+  check(): Promise<void>
+  /** Writes all tracks as one segment file, to be imported elsewhere. */
+  exportFile(path: string): Promise<void>
+  /** Adds all tracks of a file that `exportFile` wrote; none of them may be there already. */
+  importFile(path: string): Promise<void>
+  /** In an index that only reads: shows what was written since. Whether there was anything. */
+  refresh(): boolean
+  /** Lets others write. An index that is not closed is when it is collected. */
+  close(): void
 }
+
+/** The answers of several indexes to one query as that of one: the best `limit` of all, each track once. */
+export function mergeTopk(answers: Iterable<Iterable<Match>>, limit: number): Match[]
+
+/** Fingerprints a sound file block by block, so that it may be of any length. */
+export function fingerprintFile(
+  path: string,
+  options?: FingerprintOptions & { pcmHash?: boolean | undefined } & CallOptions,
+): Promise<Fingerprint>
 
 /** How a fingerprint is made. */
 export interface FingerprintOptions {

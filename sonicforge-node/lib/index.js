@@ -8,7 +8,18 @@ import { binding } from './binding.js'
 export { Analysis, Analyzer, analyze } from './analyze.js'
 export { AudioBuffer, info } from './audio.js'
 export { SonicForgeError } from './errors.js'
-export { Chromaprint, Fingerprint, Fingerprinter, Index, acoustidLookup, acoustidSubmit, fingerprint } from './fingerprint.js'
+export {
+  Chromaprint,
+  DuplicateReport,
+  Fingerprint,
+  Fingerprinter,
+  Index,
+  acoustidLookup,
+  acoustidSubmit,
+  fingerprint,
+  fingerprintFile,
+  mergeTopk,
+} from './fingerprint.js'
 export { Generator, MusicGen, quantize } from './generate.js'
 export { Plan, Report, Target, gainMatched, master, masterFile, plan } from './master.js'
 export { PromptOptimizer, PromptReport, Space, evaluatePolicy } from './optimize.js'

@@ -8,8 +8,10 @@ use napi_derive::napi;
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::error::{self, Error};
 use sonicforge_core::fingerprint::acoustid::{self, Submission};
-use sonicforge_core::fingerprint::{self, Chromaprint, Constellation, Fingerprint, FingerprintParams};
-use sonicforge_core::fingerprint::{QueryOptions, Sketch};
+use sonicforge_core::fingerprint::{self, Chromaprint, Fingerprint, FingerprintParams};
+use sonicforge_core::fingerprint::{
+    Change, DuplicateOptions, DuplicateReport, IndexOptions, IndexTrack, QueryOptions, ScanOptions, Sketch, Snapshot,
+};
 use sonicforge_core::progress::{Progress, Step};
 
 use crate::enter::{Job, Watch, Work, enter, start};
@@ -130,36 +132,82 @@ impl Chromaprint32 {
 
 /// Many tracks, searched at once.
 #[napi]
-pub struct Index(Arc<Mutex<fingerprint::Index>>);
+pub struct Index(Arc<Mutex<Option<fingerprint::Index>>>);
+
+type Held = Arc<Mutex<Option<fingerprint::Index>>>;
 
 #[napi]
 impl Index {
-    /// An empty one.
+    /// An empty one in memory.
     #[napi(constructor)]
     #[allow(clippy::new_without_default)] // JavaScript has no Default
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(fingerprint::Index::new())))
+        Self(Arc::new(Mutex::new(Some(fingerprint::Index::new()))))
     }
 
-    /// Adds a track.
+    /// Puts the index of a folder in the place of this one; the options are JSON.
     #[napi]
-    pub fn insert(&self, id: String, landmarks: String) -> Result<(), String> {
-        enter(|| {
-            let landmarks = Constellation::decode(&landmarks)?;
-            lock(&self.0)?.insert(&id, &landmarks)
+    pub fn open(&self, job: &Job, path: String, options: String) -> Result<AsyncTask<Work>, String> {
+        let options = enter(|| from_json::<IndexOptions>("options", &options))?;
+        let held = self.0.clone();
+        Ok(start(job, move |_| {
+            let index = fingerprint::Index::open(path, &options)?;
+            *lock(&held)? = Some(index);
+            Ok(Outcome::Done)
+        }))
+    }
+
+    /// Takes out, then puts in: the JSON of [id, fingerprint, note] of each. At once.
+    #[napi]
+    pub fn apply(&self, inserts: String, removes: Vec<String>) -> Result<(), String> {
+        enter(|| with(&self.0, |index| index.apply(changes(&inserts, removes)?)))
+    }
+
+    /// The same, as a promise.
+    #[napi]
+    pub fn apply_later(&self, job: &Job, inserts: String, removes: Vec<String>) -> AsyncTask<Work> {
+        let held = self.0.clone();
+        start(job, move |_| {
+            let changes = changes(&inserts, removes)?;
+            with(&held, |index| index.apply(changes))?;
+            Ok(Outcome::Done)
         })
     }
 
     /// Takes a track out; whether it was there.
     #[napi]
     pub fn remove(&self, id: String) -> Result<bool, String> {
-        enter(|| Ok(lock(&self.0)?.remove(&id)))
+        enter(|| with(&self.0, |index| index.remove(&id)))
     }
 
     /// How many tracks there are.
     #[napi]
     pub fn size(&self) -> Result<u32, String> {
-        enter(|| Ok(lock(&self.0)?.len() as u32))
+        enter(|| with(&self.0, |index| Ok(index.len() as u32)))
+    }
+
+    /// Whether there is a track of this name.
+    #[napi]
+    pub fn has(&self, id: String) -> Result<bool, String> {
+        enter(|| with(&self.0, |index| index.contains(&id)))
+    }
+
+    /// The names of all tracks.
+    #[napi]
+    pub fn ids(&self) -> Result<Vec<String>, String> {
+        enter(|| snapshot(&self.0)?.ids())
+    }
+
+    /// A track as JSON, or null.
+    #[napi]
+    pub fn get(&self, id: String) -> Result<String, String> {
+        enter(|| with(&self.0, |index| to_json(&index.get(&id)?)))
+    }
+
+    /// How large it is, as JSON.
+    #[napi]
+    pub fn stats(&self) -> Result<String, String> {
+        enter(|| with(&self.0, |index| to_json(&index.stats())))
     }
 
     /// The matches, as JSON; the options are JSON.
@@ -174,19 +222,97 @@ impl Index {
     ) -> Result<AsyncTask<Work>, String> {
         let (buffer, options) =
             enter(|| Ok((audio(samples, rate, channels)?, from_json::<QueryOptions>("options", &options)?)))?;
-        let index = self.0.clone();
+        let held = self.0.clone();
         Ok(start(job, move |watch| {
             let sketch = Sketch::of(&buffer)?;
             watch.check("the query")?;
-            // A snapshot, so that others may insert meanwhile.
-            let index = lock(&index)?.clone();
-            Ok(Outcome::Text(to_json(&index.query(&sketch, &options)?)?))
+            Ok(Outcome::Text(to_json(&snapshot(&held)?.query(&sketch, &options)?)?))
         }))
+    }
+
+    /// The report of duplicates, as JSON; the options are JSON.
+    #[napi]
+    pub fn duplicates(&self, job: &Job, options: String) -> Result<AsyncTask<Work>, String> {
+        let options = enter(|| from_json::<DuplicateOptions>("options", &options))?;
+        let held = self.0.clone();
+        Ok(start(job, move |watch| Ok(Outcome::Text(snapshot(&held)?.duplicates(&options, watch)?.to_json()))))
+    }
+
+    /// The report of a scan, as JSON; the options are JSON.
+    #[napi]
+    pub fn scan(&self, job: &Job, folder: String, options: String) -> Result<AsyncTask<Work>, String> {
+        let options = enter(|| from_json::<ScanOptions>("options", &options))?;
+        let held = self.0.clone();
+        Ok(start(job, move |watch| {
+            with(&held, |index| Ok(Outcome::Text(to_json(&fingerprint::scan(folder, index, &options, watch)?)?)))
+        }))
+    }
+
+    /// What takes a while and gives nothing back: `flush`, `check`, `export` and `import` of a path.
+    #[napi]
+    pub fn tend(&self, job: &Job, what: String, path: String) -> AsyncTask<Work> {
+        let held = self.0.clone();
+        start(job, move |_| {
+            with(&held, |index| match &*what {
+                "flush" => index.flush(),
+                "check" => index.check(),
+                "export" => index.export(path),
+                "import" => index.import(path),
+                _ => Err(Error::Internal(format!("nothing is called {what}"))),
+            })?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    /// In an index that only reads: shows what was written since. Whether there was anything.
+    #[napi]
+    pub fn refresh(&self) -> Result<bool, String> {
+        enter(|| with(&self.0, fingerprint::Index::refresh))
+    }
+
+    /// Lets others write.
+    #[napi]
+    pub fn close(&self) -> Result<(), String> {
+        enter(|| {
+            *lock(&self.0)? = None;
+            Ok(())
+        })
     }
 }
 
-fn lock(index: &Mutex<fingerprint::Index>) -> error::Result<MutexGuard<'_, fingerprint::Index>> {
+fn lock(index: &Held) -> error::Result<MutexGuard<'_, Option<fingerprint::Index>>> {
     index.lock().map_err(|_| Error::Internal("an earlier call on this index panicked; make a new one".to_owned()))
+}
+
+fn with<T>(held: &Held, work: impl FnOnce(&mut fingerprint::Index) -> error::Result<T>) -> error::Result<T> {
+    let closed = || Error::invalid("this index was closed; open it again");
+    work(lock(held)?.as_mut().ok_or_else(closed)?)
+}
+
+/// What there is now, so that others may change it meanwhile.
+fn snapshot(held: &Held) -> error::Result<Snapshot> {
+    with(held, |index| Ok(index.snapshot()))
+}
+
+fn changes(inserts: &str, removes: Vec<String>) -> error::Result<Vec<Change>> {
+    let mut changes: Vec<Change> = removes.into_iter().map(Change::Remove).collect();
+    for (id, print, note) in from_json::<Vec<(String, Fingerprint, String)>>("inserts", inserts)? {
+        changes.push(Change::Insert(IndexTrack { note, ..IndexTrack::new(id, &print) }));
+    }
+    Ok(changes)
+}
+
+/// Of a file, block by block, as JSON.
+#[napi]
+pub fn fingerprint_file(job: &Job, path: String, options: String) -> Result<AsyncTask<Work>, String> {
+    let params = enter(|| from_json::<FingerprintParams>("options", &options))?;
+    Ok(start(job, move |_| Ok(Outcome::Text(fingerprint::fingerprint_file(path, &params)?.to_json()))))
+}
+
+/// The table of a report that is given as JSON.
+#[napi]
+pub fn duplicates_table(report: String) -> Result<String, String> {
+    enter(|| Ok(from_json::<DuplicateReport>("report", &report)?.to_table()))
 }
 
 /// The parameters of a look-up, as JSON.

@@ -1,12 +1,16 @@
 //! `sonicforge_core::fingerprint`.
 
+use std::path::PathBuf;
+
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::error::{Error, Result};
 use sonicforge_core::fingerprint::acoustid::{self, Submission};
-use sonicforge_core::fingerprint::{self, Chromaprint, Constellation, Fingerprint, FingerprintParams};
-use sonicforge_core::fingerprint::{QueryOptions, Sketch};
+use sonicforge_core::fingerprint::{self, Chromaprint, Fingerprint, FingerprintParams};
+use sonicforge_core::fingerprint::{
+    Change, DuplicateOptions, DuplicateReport, IndexOptions, IndexTrack, QueryOptions, ScanOptions, Sketch, Snapshot,
+};
 use sonicforge_core::progress::Step;
 
 use crate::arrays::Lent;
@@ -17,7 +21,7 @@ use crate::json;
 const CHUNK: usize = 1 << 18;
 
 fn params(preset: &str, silence_threshold: Option<u16>) -> Result<FingerprintParams> {
-    Ok(FingerprintParams { preset: preset.parse()?, silence_threshold })
+    Ok(FingerprintParams { preset: preset.parse()?, silence_threshold, ..FingerprintParams::default() })
 }
 
 /// Of a whole sound; the fingerprint comes as JSON.
@@ -146,25 +150,74 @@ fn acoustid_submit(
 
 /// Many tracks, searched at once.
 #[pyclass(module = "sonicforge._sonicforge", frozen)]
-struct Index(Shared<fingerprint::Index>);
+struct Index(Shared<Option<fingerprint::Index>>);
+
+fn closed() -> Error {
+    Error::invalid("this index was closed; open it again")
+}
+
+impl Index {
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut fingerprint::Index) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        self.0.enter(py, |index| work(index.as_mut().ok_or_else(closed)?))
+    }
+
+    /// What there is now, so that others may change it meanwhile.
+    fn snapshot(&self) -> Result<Snapshot> {
+        Ok(self.0.lock()?.as_ref().ok_or_else(closed)?.snapshot())
+    }
+}
 
 #[pymethods]
 impl Index {
+    /// In memory, or in a folder; the options are JSON.
     #[new]
-    fn new() -> Self {
-        Self(Shared::new(fingerprint::Index::new()))
+    fn new(py: Python<'_>, path: Option<PathBuf>, options: &str) -> PyResult<Self> {
+        let index = enter(py, || match path {
+            None => Ok(fingerprint::Index::new()),
+            Some(path) => fingerprint::Index::open(path, &json::read::<IndexOptions>("options", options)?),
+        })?;
+        Ok(Self(Shared::new(Some(index))))
     }
 
-    fn insert(&self, py: Python<'_>, id: &str, landmarks: &str) -> PyResult<()> {
-        self.0.enter(py, |index| index.insert(id, &Constellation::decode(landmarks)?))
+    /// Takes out, then puts in: id, fingerprint as JSON, and note of each.
+    fn apply(&self, py: Python<'_>, inserts: Vec<(String, String, String)>, removes: Vec<String>) -> PyResult<()> {
+        self.with(py, |index| {
+            let mut changes: Vec<Change> = removes.into_iter().map(Change::Remove).collect();
+            for (id, print, note) in inserts {
+                let print = Fingerprint::from_json(&print)?;
+                changes.push(Change::Insert(IndexTrack { note, ..IndexTrack::new(id, &print) }));
+            }
+            index.apply(changes)
+        })
     }
 
     fn remove(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
-        self.0.enter(py, |index| Ok(index.remove(id)))
+        self.with(py, |index| index.remove(id))
     }
 
     fn size(&self, py: Python<'_>) -> PyResult<usize> {
-        self.0.enter(py, |index| Ok(index.len()))
+        self.with(py, |index| Ok(index.len()))
+    }
+
+    fn contains(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+        self.with(py, |index| index.contains(id))
+    }
+
+    fn ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        enter(py, || self.snapshot()?.ids())
+    }
+
+    /// A track as JSON.
+    fn get(&self, py: Python<'_>, id: &str) -> PyResult<Option<String>> {
+        self.with(py, |index| index.get(id)?.map(|track| json::write(&track)).transpose())
+    }
+
+    fn stats(&self, py: Python<'_>) -> PyResult<String> {
+        self.with(py, |index| json::write(&index.stats()))
     }
 
     /// The matches as JSON; the options are JSON.
@@ -179,12 +232,98 @@ impl Index {
         let audio: &AudioBuffer = &audio;
         enter(py, || {
             let options: QueryOptions = json::read("options", options)?;
-            let sketch = Sketch::of(audio)?;
-            // A snapshot, so that others may insert meanwhile.
-            let index = self.0.lock()?.clone();
-            json::write(&index.query(&sketch, &options)?)
+            json::write(&self.snapshot()?.query(&Sketch::of(audio)?, &options)?)
         })
     }
+
+    /// The matches of each sound as JSON.
+    fn query_batch(
+        &self,
+        py: Python<'_>,
+        sounds: Vec<(Bound<'_, PyArray2<f32>>, u32)>,
+        options: &str,
+        threads: usize,
+    ) -> PyResult<String> {
+        let lent = sounds.iter().map(|(samples, rate)| Lent::new(samples, *rate)).collect::<PyResult<Vec<_>>>()?;
+        let sounds: Vec<&AudioBuffer> = lent.iter().map(|l| &**l).collect();
+        enter(py, || {
+            let options: QueryOptions = json::read("options", options)?;
+            let sketches = sounds.into_iter().map(Sketch::of).collect::<Result<Vec<_>>>()?;
+            json::write(&self.snapshot()?.query_batch(&sketches, &options, threads)?)
+        })
+    }
+
+    /// The report as JSON; the options are JSON.
+    fn duplicates(
+        &self,
+        py: Python<'_>,
+        options: &str,
+        progress: Option<Py<PyAny>>,
+        cancel: Option<&Bound<'_, CancelToken>>,
+    ) -> PyResult<String> {
+        enter_long(py, Watch::new(progress, cancel), |progress| {
+            let options: DuplicateOptions = json::read("options", options)?;
+            Ok(self.snapshot()?.duplicates(&options, progress)?.to_json())
+        })
+    }
+
+    /// The report as JSON; the options are JSON.
+    fn scan(
+        &self,
+        py: Python<'_>,
+        folder: PathBuf,
+        options: &str,
+        progress: Option<Py<PyAny>>,
+        cancel: Option<&Bound<'_, CancelToken>>,
+    ) -> PyResult<String> {
+        enter_long(py, Watch::new(progress, cancel), |progress| {
+            let options: ScanOptions = json::read("options", options)?;
+            let mut index = self.0.lock()?;
+            json::write(&fingerprint::scan(folder, index.as_mut().ok_or_else(closed)?, &options, progress)?)
+        })
+    }
+
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, fingerprint::Index::flush)
+    }
+
+    fn refresh(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, fingerprint::Index::refresh)
+    }
+
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |index| index.check())
+    }
+
+    fn export_file(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        self.with(py, |index| index.export(path))
+    }
+
+    fn import_file(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        self.with(py, |index| index.import(path))
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.enter(py, |index| {
+            *index = None;
+            Ok(())
+        })
+    }
+}
+
+/// Of a file, block by block; the fingerprint comes as JSON.
+#[pyfunction]
+fn fingerprint_file(py: Python<'_>, path: PathBuf, preset: &str, pcm_hash: bool) -> PyResult<String> {
+    enter(py, || {
+        let params = FingerprintParams { pcm_hash, ..params(preset, None)? };
+        Ok(fingerprint::fingerprint_file(path, &params)?.to_json())
+    })
+}
+
+/// The table of a report that is given as JSON.
+#[pyfunction]
+fn duplicates_table(py: Python<'_>, report: &str) -> PyResult<String> {
+    enter(py, || Ok(json::read::<DuplicateReport>("report", report)?.to_table()))
 }
 
 /// A fingerprint, checked and written anew.
@@ -199,6 +338,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(chromaprint_encode, m)?)?;
     m.add_function(wrap_pyfunction!(acoustid_lookup, m)?)?;
     m.add_function(wrap_pyfunction!(acoustid_submit, m)?)?;
+    m.add_function(wrap_pyfunction!(fingerprint_file, m)?)?;
+    m.add_function(wrap_pyfunction!(duplicates_table, m)?)?;
     m.add_class::<Index>()?;
     m.add_class::<Fingerprinter>()
 }

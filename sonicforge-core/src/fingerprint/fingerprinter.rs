@@ -41,8 +41,8 @@ pub struct Fingerprint {
     /// Samples that were NaN or infinite. NaN is heard as 0, infinity as full scale.
     pub non_finite_samples: u64,
     /// XXH3 (128 bit) of the rate, the channels and the samples, when [`FingerprintParams::pcm_hash`] asks for it: sounds that
-    /// are equal to the bit have the same. 32 hexadecimal digits in JSON.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "hex")]
+    /// are equal to the bit have the same. 32 hexadecimal digits in JSON, or null.
+    #[serde(default, with = "hex")]
     pub pcm: Option<u128>,
     /// AcoustID's fingerprint; in JSON its compressed text.
     pub chromaprint: Chromaprint,
@@ -215,7 +215,7 @@ impl PcmHash {
 }
 
 /// A hash as 32 hexadecimal digits.
-mod hex {
+pub(super) mod hex {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     pub fn serialize<S: Serializer>(hash: &Option<u128>, serializer: S) -> Result<S::Ok, S::Error> {

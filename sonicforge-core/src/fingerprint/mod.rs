@@ -23,7 +23,7 @@ pub use duplicates::{
 pub use duplicates::{ScanOptions, ScanReport, fingerprint_file, scan};
 pub use fingerprinter::{Fingerprint, FingerprintParams, Fingerprinter, SCHEMA};
 pub use index::{
-    Change, Durability, Index, IndexOptions, IndexStats, PostingStore, Recovery, Snapshot, Track, merge_topk,
+    Change, Durability, Index, IndexOptions, IndexStats, IndexTrack, PostingStore, Recovery, Snapshot, merge_topk,
     posting_store_contract,
 };
 pub use landmark::{Constellation, Match, Posting, Postings, QueryOptions, Sketch, Star, THRESHOLD, TrackAt};

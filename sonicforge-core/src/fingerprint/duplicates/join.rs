@@ -11,7 +11,7 @@ use super::words;
 use crate::error::{Error, Result, in_range};
 use crate::fingerprint::index::{Snapshot, parallel};
 use crate::fingerprint::landmark::{self, FRAME_S, Placed, align};
-use crate::fingerprint::{Posting, Postings, QueryOptions, Sketch, Star, Track, TrackAt};
+use crate::fingerprint::{IndexTrack, Posting, Postings, QueryOptions, Sketch, Star, TrackAt};
 use crate::progress::{Progress, Step, check};
 
 /// How to look for duplicates.
@@ -43,7 +43,7 @@ const PROBE_SCORE: f64 = 8.0;
 /// Tracks that a probe may find.
 const PROBE_LIMIT: usize = 8;
 /// Of the windows of an overlap, the share that must agree for it to be one work.
-const AGREEMENT: f64 = 0.6;
+const AGREEMENT: f64 = 0.75;
 /// Share of the shorter track that must lie within the other.
 const WHOLE: f64 = 0.8;
 /// Factors this close to 1 are no other speed and no other key.
@@ -100,7 +100,7 @@ impl Postings for Without<'_> {
     fn living(&self) -> u32 {
         self.inner.living()
     }
-    fn track(&self, track: u32) -> Result<Option<Track>> {
+    fn track(&self, track: u32) -> Result<Option<IndexTrack>> {
         self.inner.track(track)
     }
     fn id(&self, track: u32) -> Result<String> {
@@ -160,7 +160,7 @@ impl Join<'_> {
         Ok(group(listed.len(), pairs))
     }
 
-    fn track(&self, listed: &Listed) -> Result<Track> {
+    fn track(&self, listed: &Listed) -> Result<IndexTrack> {
         self.segments[listed.segment]
             .track(listed.number)?
             .ok_or_else(|| Error::Internal("a track was removed from a snapshot".to_owned()))

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::audio::AudioBuffer;
 use crate::error::{Error, Result};
 use crate::fingerprint::index::parallel;
-use crate::fingerprint::{Change, Fingerprint, FingerprintParams, Fingerprinter, Index, Track};
+use crate::fingerprint::{Change, Fingerprint, FingerprintParams, Fingerprinter, Index, IndexTrack};
 use crate::io::Reader;
 use crate::progress::{Progress, Step, check};
 
@@ -130,7 +130,8 @@ pub fn scan(
                         changes.push(Change::Remove(id.clone()));
                     }
                     report.seconds += print.seconds;
-                    changes.push(Change::Insert(Track { note: note.clone(), ..Track::new(id.clone(), &print) }));
+                    changes
+                        .push(Change::Insert(IndexTrack { note: note.clone(), ..IndexTrack::new(id.clone(), &print) }));
                     report.added.push(id.clone());
                 }
                 Err(e) => report.failed.push((id.clone(), e.to_string())),

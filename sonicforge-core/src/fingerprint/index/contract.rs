@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::log::Change;
 use super::store::PostingStore;
-use super::track::Track;
+use super::track::IndexTrack;
 use crate::error::{Error, Result};
 use crate::fingerprint::landmark::pairs::KEY_BITS;
 use crate::fingerprint::{Chromaprint, ChromaprintPreset, Constellation, Posting, Postings, Star};
@@ -15,7 +15,7 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
 }
 
 /// A track of peaks drawn at random.
-pub(super) fn random_track(id: &str, seed: u64, frames: u32) -> Track {
+pub(super) fn random_track(id: &str, seed: u64, frames: u32) -> IndexTrack {
     let mut rng = Xorshift::new(seed * 7_919 + 1);
     let mut stars = Vec::new();
     for frame in 0..frames {
@@ -25,7 +25,7 @@ pub(super) fn random_track(id: &str, seed: u64, frames: u32) -> Track {
         }
     }
     let words = (0..frames / 6).map(|_| rng.next_u64() as u32).collect();
-    Track {
+    IndexTrack {
         id: id.to_owned(),
         seconds: f64::from(frames) * crate::fingerprint::landmark::FRAME_S,
         note: format!("note {seed}"),
@@ -36,7 +36,7 @@ pub(super) fn random_track(id: &str, seed: u64, frames: u32) -> Track {
 }
 
 /// Whether the store holds these tracks and no others, by every way of asking.
-pub(super) fn holds(store: &dyn PostingStore, expected: &[&Track]) -> Result<()> {
+pub(super) fn holds(store: &dyn PostingStore, expected: &[&IndexTrack]) -> Result<()> {
     let segments = store.segments();
     let living: usize = segments.iter().map(|s| s.living() as usize).sum();
     ensure(living == expected.len(), || format!("{living} tracks, expected {}", expected.len()))?;
@@ -103,10 +103,10 @@ fn consistent(segment: &dyn Postings) -> Result<()> {
 /// # Errors
 /// `SF_STORE` that says what was broken, or the store's own error.
 pub fn posting_store_contract(open: &mut dyn FnMut() -> Result<Box<dyn PostingStore>>) -> Result<()> {
-    let tracks: Vec<Track> =
+    let tracks: Vec<IndexTrack> =
         (0..40).map(|i| random_track(&format!("track ☃ {i}"), i, 40 + 97 * (i as u32 % 9))).collect();
     let empty = random_track("nothing to hear", 3, 0);
-    let insert = |t: &Track| Change::Insert(t.clone());
+    let insert = |t: &IndexTrack| Change::Insert(t.clone());
     let mut store = open()?;
     holds(&*store, &[])?;
     store.apply(vec![])?;
@@ -118,7 +118,7 @@ pub fn posting_store_contract(open: &mut dyn FnMut() -> Result<Box<dyn PostingSt
     // A view stays as it is.
     let before: Vec<Arc<dyn Postings>> = store.segments();
     store.apply(tracks[20..].iter().chain([&empty]).map(insert).collect())?;
-    let mut left: Vec<&Track> = tracks.iter().chain([&empty]).collect();
+    let mut left: Vec<&IndexTrack> = tracks.iter().chain([&empty]).collect();
     holds(&*store, &left)?;
     ensure(before.iter().map(|s| s.living()).sum::<u32>() == 20, || "a snapshot has changed".to_owned())?;
 

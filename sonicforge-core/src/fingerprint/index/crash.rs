@@ -13,7 +13,7 @@ use super::files::{Appended, Files};
 use super::log::Change;
 use super::segment::Bytes;
 use super::store::{Durability, IndexOptions, PostingStore, SegmentStore};
-use super::track::Track;
+use super::track::IndexTrack;
 use crate::error::{Error, Result};
 use crate::testing::Xorshift;
 
@@ -276,7 +276,7 @@ fn steps() -> Vec<Vec<Change>> {
     steps
 }
 
-type Tracks = BTreeMap<String, Track>;
+type Tracks = BTreeMap<String, IndexTrack>;
 
 fn after_step(tracks: &Tracks, step: &[Change]) -> Tracks {
     let mut out = tracks.clone();

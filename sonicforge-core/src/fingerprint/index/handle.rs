@@ -10,7 +10,7 @@ use super::log::Change;
 use super::segment::{MAX_FRAMES, Segment, merge};
 use super::snapshot::Snapshot;
 use super::store::{IndexOptions, PostingStore, Recovery, SegmentStore};
-use super::track::Track;
+use super::track::IndexTrack;
 use crate::error::{Error, Result};
 use crate::fingerprint::{DuplicateOptions, DuplicateReport, Fingerprint, Match, QueryOptions, Sketch};
 use crate::progress::Progress;
@@ -126,7 +126,7 @@ impl Index {
     ///
     /// # Errors
     /// `SF_STORE` when what is kept is damaged.
-    pub fn get(&self, id: &str) -> Result<Option<Track>> {
+    pub fn get(&self, id: &str) -> Result<Option<IndexTrack>> {
         match self.store().find(id)? {
             Some((segment, track)) => self.store().segments()[segment].track(track),
             None => Ok(None),
@@ -139,7 +139,7 @@ impl Index {
     /// `SF_INVALID_ARGUMENT` when there is one of this name, when the id is empty or has more than 4096 bytes, or when the sound is
     /// longer than a hundred hours; `SF_IO` and `SF_STORE` when it cannot be kept. Then nothing is changed.
     pub fn insert(&mut self, id: &str, print: &Fingerprint) -> Result<()> {
-        self.apply(vec![Change::Insert(Track::new(id, print))])
+        self.apply(vec![Change::Insert(IndexTrack::new(id, print))])
     }
 
     /// Takes a track out; whether it was there. Its bytes are free again when its segment is merged, at the latest when half of the

@@ -10,7 +10,7 @@
 
 use super::bits::{put_number, take_bytes, take_number};
 use super::store::Durability;
-use super::track::Track;
+use super::track::IndexTrack;
 use crate::error::{Error, Result};
 use crate::fingerprint::Constellation;
 
@@ -24,7 +24,7 @@ const FRAME: usize = 12;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A track comes in.
-    Insert(Track),
+    Insert(IndexTrack),
     /// The track of this name goes.
     Remove(String),
 }
@@ -155,7 +155,7 @@ fn changes(mut bytes: &[u8]) -> Result<Vec<Change>> {
     for _ in 0..count {
         match take_bytes(&mut bytes, 1) {
             Some([1]) => {
-                let mut track = Track::from_record(&mut bytes)?;
+                let mut track = IndexTrack::from_record(&mut bytes)?;
                 let stars = take_number(&mut bytes).and_then(|n| take_bytes(&mut bytes, n)).ok_or_else(damaged)?;
                 track.landmarks = Constellation::from_bytes(stars)?;
                 track.check()?;

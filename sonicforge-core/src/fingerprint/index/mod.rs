@@ -24,4 +24,4 @@ pub use log::Change;
 pub(in crate::fingerprint) use snapshot::parallel;
 pub use snapshot::{Snapshot, merge_topk};
 pub use store::{Durability, IndexOptions, PostingStore, Recovery};
-pub use track::Track;
+pub use track::IndexTrack;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bits::{BitReader, BitWriter, rice_parameter};
 use super::stars;
-use super::track::{Track, take_id};
+use super::track::{IndexTrack, take_id};
 use crate::error::{Error, Result};
 use crate::fingerprint::landmark::pairs::{KEY_BITS, TICK_SHIFT};
 use crate::fingerprint::{Constellation, Posting, Postings, Star, TrackAt};
@@ -96,7 +96,7 @@ impl std::fmt::Debug for Segment {
 
 impl Segment {
     /// In memory, of these tracks and their records.
-    pub fn of(tracks: &[(&Track, &[u8])]) -> Result<Self> {
+    pub fn of(tracks: &[(&IndexTrack, &[u8])]) -> Result<Self> {
         let mut out = Vec::new();
         let mut writer = Writer::new(&mut out, "memory");
         let mut pairs: Vec<u64> = Vec::new();
@@ -388,9 +388,10 @@ impl Segment {
     }
 
     /// All that is known of a track.
-    pub fn track(&self, track: u32) -> Result<Track> {
+    pub fn track(&self, track: u32) -> Result<IndexTrack> {
         let mut record = self.blob(track, false)?;
-        let mut out = Track::from_record(&mut record).map_err(|e| self.damaged(self.row(track).3, &e.to_string()))?;
+        let mut out =
+            IndexTrack::from_record(&mut record).map_err(|e| self.damaged(self.row(track).3, &e.to_string()))?;
         let frames = self.row(track).1;
         let mut stars = Vec::new();
         self.stars(track, 0..frames, &mut stars)?;
@@ -492,7 +493,7 @@ impl Postings for View {
         self.len()
     }
 
-    fn track(&self, track: u32) -> Result<Option<Track>> {
+    fn track(&self, track: u32) -> Result<Option<IndexTrack>> {
         if track >= self.segment.tracks() || self.removed.contains(track) {
             return Ok(None);
         }

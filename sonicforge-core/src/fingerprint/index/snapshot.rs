@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use super::track::Track;
+use super::track::IndexTrack;
 use crate::error::{Error, Result};
 use crate::fingerprint::landmark;
 use crate::fingerprint::{Match, Postings, QueryOptions, Sketch};
@@ -69,7 +69,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// `SF_STORE` when what is kept is damaged, and those of `each`.
-    pub fn tracks(&self, mut each: impl FnMut(Track) -> Result<()>) -> Result<()> {
+    pub fn tracks(&self, mut each: impl FnMut(IndexTrack) -> Result<()>) -> Result<()> {
         for segment in &self.segments {
             for number in 0..segment.tracks() {
                 if let Some(track) = segment.track(number)? {
@@ -82,7 +82,7 @@ impl Snapshot {
 }
 
 /// The answers of several indexes to one query (shards of a catalogue, say) as that of one: the best `limit` of all, each track once.
-/// Scores are comparable, as a track's does not depend on which others are in its index.
+/// Scores are comparable: a track is measured against itself, not against the others of its index.
 pub fn merge_topk(answers: impl IntoIterator<Item = Vec<Match>>, limit: usize) -> Vec<Match> {
     let mut all: Vec<Match> = answers.into_iter().flatten().collect();
     all.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));

@@ -21,7 +21,7 @@ fn cell(s: &Star) -> u32 {
     s.frame * BANDS as u32 + u32::from(s.band)
 }
 
-/// Packs a constellation. Its frames are few enough for cells of 32 bits (see `Track::check`).
+/// Packs a constellation. Its frames are few enough for cells of 32 bits (see `IndexTrack::check`).
 pub(super) fn pack(constellation: &Constellation) -> Vec<u8> {
     let stars = constellation.stars();
     let span = stars.first().zip(stars.last()).map_or(0, |(a, b)| u64::from(cell(b) - cell(a)));

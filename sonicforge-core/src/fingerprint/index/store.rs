@@ -22,7 +22,7 @@ use super::files::{Appended, Buffered, Files, Folder};
 use super::log::{self, Change};
 use super::manifest::{self, Listed, Manifest};
 use super::segment::{GAP, MAX_FRAMES, Removed, Segment, View, merge};
-use super::track::Track;
+use super::track::IndexTrack;
 use crate::error::{Error, Result};
 use crate::fingerprint::Postings;
 
@@ -346,7 +346,7 @@ impl SegmentStore {
 
     /// Puts what the log says into memory.
     fn replay(&mut self, batches: Vec<Vec<Change>>) -> Result<()> {
-        let mut pending: Vec<Option<Track>> = Vec::new();
+        let mut pending: Vec<Option<IndexTrack>> = Vec::new();
         let mut at: HashMap<String, usize> = HashMap::new();
         for change in batches.into_iter().flatten() {
             match change {
@@ -367,7 +367,7 @@ impl SegmentStore {
                 }
             }
         }
-        let tracks: Vec<Track> = pending.into_iter().flatten().collect();
+        let tracks: Vec<IndexTrack> = pending.into_iter().flatten().collect();
         self.memory.extend(build(&tracks.iter().collect::<Vec<_>>(), None)?);
         Ok(())
     }
@@ -588,7 +588,7 @@ impl PostingStore for SegmentStore {
         self.check_changes(&changes)?;
         // Everything that can fail for another reason than the disk comes first.
         let mut records: Vec<Vec<u8>> = Vec::new();
-        let mut comes: Vec<(&Track, usize)> = Vec::new();
+        let mut comes: Vec<(&IndexTrack, usize)> = Vec::new();
         let mut goes: Vec<&str> = Vec::new();
         for change in &changes {
             match change {
@@ -602,7 +602,7 @@ impl PostingStore for SegmentStore {
                 },
             }
         }
-        let tracks: Vec<&Track> = comes.iter().map(|c| c.0).collect();
+        let tracks: Vec<&IndexTrack> = comes.iter().map(|c| c.0).collect();
         let of_tracks: Vec<&[u8]> = comes.iter().map(|c| &records[c.1][..]).collect();
         let built = build(&tracks, Some(&of_tracks))?;
         if let Some(kept) = &mut self.kept {
@@ -728,7 +728,7 @@ fn seal_at(options: &IndexOptions) -> u64 {
 }
 
 /// Segments of these tracks (and their records, where they were made already): one, unless they are longer than a time line.
-pub(super) fn build(tracks: &[&Track], records: Option<&[&[u8]]>) -> Result<Vec<View>> {
+pub(super) fn build(tracks: &[&IndexTrack], records: Option<&[&[u8]]>) -> Result<Vec<View>> {
     let made: Vec<Vec<u8>> = match records {
         Some(_) => Vec::new(),
         None => tracks.iter().map(|t| t.record()).collect(),
@@ -737,7 +737,7 @@ pub(super) fn build(tracks: &[&Track], records: Option<&[&[u8]]>) -> Result<Vec<
         Some(records) => records.to_vec(),
         None => made.iter().map(|r| &r[..]).collect(),
     };
-    let all: Vec<(&Track, &[u8])> = tracks.iter().copied().zip(records).collect();
+    let all: Vec<(&IndexTrack, &[u8])> = tracks.iter().copied().zip(records).collect();
     let mut out = Vec::new();
     let mut rest = &all[..];
     while !rest.is_empty() {

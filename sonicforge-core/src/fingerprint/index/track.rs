@@ -1,5 +1,7 @@
 //! One track as an index keeps it.
 
+use serde::Serialize;
+
 use super::bits::{put_number, take_bytes, take_number};
 use super::words;
 use crate::error::{Error, Result};
@@ -13,8 +15,8 @@ const MAX_NOTE: usize = 65_536;
 const MAX_FRAMES: u32 = 15_503_906;
 
 /// One track as an index keeps it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Track {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IndexTrack {
     /// What it is called in the index: 1 to 4096 bytes of any text.
     pub id: String,
     /// Length of the sound in seconds.
@@ -22,6 +24,7 @@ pub struct Track {
     /// Whatever the host wants back with the track, up to 65 536 bytes.
     pub note: String,
     /// [`Fingerprint::pcm`]: of sounds that are equal to the bit.
+    #[serde(with = "crate::fingerprint::fingerprinter::hex")]
     pub pcm: Option<u128>,
     /// For whole files.
     pub chromaprint: Chromaprint,
@@ -29,7 +32,7 @@ pub struct Track {
     pub landmarks: Constellation,
 }
 
-impl Track {
+impl IndexTrack {
     /// A track of this name.
     pub fn new(id: impl Into<String>, print: &Fingerprint) -> Self {
         Self {
@@ -87,7 +90,7 @@ impl Track {
         out
     }
 
-    /// Reads what [`Track::record`] wrote, and takes it off `bytes`.
+    /// Reads what [`IndexTrack::record`] wrote, and takes it off `bytes`.
     pub(super) fn from_record(bytes: &mut &[u8]) -> Result<Self> {
         let damaged = |what: &str| Error::Format(format!("a track is damaged: {what}"));
         let id = take_id(bytes).ok_or_else(|| damaged("no id"))?.to_owned();

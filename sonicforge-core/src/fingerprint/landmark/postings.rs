@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::constellation::Star;
 use crate::error::Result;
-use crate::fingerprint::Track;
+use crate::fingerprint::IndexTrack;
 
 /// Where a pair of peaks was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +56,7 @@ pub trait Postings: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// As [`Postings::read`].
-    fn track(&self, track: u32) -> Result<Option<Track>>;
+    fn track(&self, track: u32) -> Result<Option<IndexTrack>>;
 
     /// The name of a track.
     ///
