@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sonicforge_core::fingerprint::{Chromaprint, Constellation, Fingerprint, Index};
+use sonicforge_core::fingerprint::{Change, Chromaprint, ChromaprintPreset, Constellation, Fingerprint, Index, IndexTrack};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(print) = Chromaprint::from_bytes(data) {
@@ -13,7 +13,15 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(stars) = Constellation::from_bytes(data) {
         assert_eq!(Constellation::from_bytes(&stars.to_bytes()).unwrap(), stars);
-        Index::new().insert("stars", &stars).unwrap();
+        let track = IndexTrack {
+            id: "stars".to_owned(),
+            seconds: 1.0,
+            note: String::new(),
+            pcm: None,
+            chromaprint: Chromaprint::from_words(ChromaprintPreset::Test2, Vec::new()).unwrap(),
+            landmarks: stars,
+        };
+        let _ = Index::new().apply(vec![Change::Insert(track)]);
     }
     if let Ok(text) = std::str::from_utf8(data) {
         if let Ok(print) = Chromaprint::decode(text) {

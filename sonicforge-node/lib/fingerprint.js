@@ -218,6 +218,11 @@ export class Index {
     return Promise.all(Array.from(sounds, (sound) => this.query(sound, { ...own, signal: call.signal })))
   }
 
+  async matchSvg(sound, match) {
+    const buffer = audio('audio', sound)
+    return run({}, (job) => this.#native.matchSvg(job, ...raw(buffer), toCore(match, 'match')))
+  }
+
   async duplicates(options) {
     const [own, call] = split(options, DUPLICATES)
     return new DuplicateReport(fromCore(await run(call, (job) => this.#native.duplicates(job, toCore(own, 'options')))))

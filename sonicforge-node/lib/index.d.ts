@@ -513,6 +513,8 @@ export class Index {
   query(audio: AudioBuffer, options?: QueryOptions & CallOptions): Promise<Match[]>
   /** Many queries, in their order, on the threads of libuv's pool. */
   queryBatch(sounds: Iterable<AudioBuffer>, options?: QueryOptions & CallOptions): Promise<Match[][]>
+  /** Why a track was found in `audio`, as one SVG: the constellations over the spectrogram, and where the landmarks say it lies. */
+  matchSvg(audio: AudioBuffer, match: Match): Promise<string>
   /** All tracks that are one work, in groups, and all pairs that share a part. */
   duplicates(options?: DuplicateOptions & CallOptions): Promise<DuplicateReport>
   /** Brings the index up to date with the sound files of a folder and all below it; goes on where it was stopped. */

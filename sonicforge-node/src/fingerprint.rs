@@ -10,8 +10,10 @@ use sonicforge_core::error::{self, Error};
 use sonicforge_core::fingerprint::acoustid::{self, Submission};
 use sonicforge_core::fingerprint::{self, Chromaprint, Fingerprint, FingerprintParams};
 use sonicforge_core::fingerprint::{
-    Change, DuplicateOptions, DuplicateReport, IndexOptions, IndexTrack, QueryOptions, ScanOptions, Sketch, Snapshot,
+    Change, DuplicateOptions, DuplicateReport, IndexOptions, IndexTrack, Match, QueryOptions, ScanOptions, Sketch,
+    Snapshot,
 };
+use sonicforge_core::plot;
 use sonicforge_core::progress::{Progress, Step};
 
 use crate::enter::{Job, Watch, Work, enter, start};
@@ -227,6 +229,24 @@ impl Index {
             let sketch = Sketch::of(&buffer)?;
             watch.check("the query")?;
             Ok(Outcome::Text(to_json(&snapshot(&held)?.query(&sketch, &options)?)?))
+        }))
+    }
+
+    /// The picture of a match, which is given as JSON.
+    #[napi]
+    pub fn match_svg(
+        &self,
+        job: &Job,
+        samples: &[f32],
+        rate: u32,
+        channels: u32,
+        found: String,
+    ) -> Result<AsyncTask<Work>, String> {
+        let (buffer, found) = enter(|| Ok((audio(samples, rate, channels)?, from_json::<Match>("match", &found)?)))?;
+        let held = self.0.clone();
+        Ok(start(job, move |_| {
+            let explained = snapshot(&held)?.explain(&Sketch::of(&buffer)?, &found)?;
+            Ok(Outcome::Text(plot::match_svg(&explained)))
         }))
     }
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -67,4 +67,18 @@ test('the example from words to a master runs', async (t) => {
   await run(process.execPath, [example, 'fast techno', 'out/song.wav', '2', '3', '-16'], { cwd: place })
   const [made, raw] = await Promise.all(['song.wav', 'song-raw.flac'].map((name) => AudioBuffer.read(join(place, 'out', name))))
   assert.deepEqual([made.seconds, made.sampleRate, made.channels, raw.seconds], [2, 48_000, 2, 2])
+})
+
+test('the examples that identify and find duplicates run', async (t) => {
+  const place = folder(t)
+  const music = testing.signal('music', { seed: 1, seconds: 40 })
+  mkdirSync(join(place, 'music'))
+  await music.write(join(place, 'music', 'one.flac'))
+  await music.trim(6).write(join(place, 'music', 'cut.flac'))
+  await music.trim(12, 22).write(join(place, 'excerpt.wav'))
+  const example = (name, ...given) =>
+    run(process.execPath, [fileURLToPath(here(`../../examples/node/${name}.mjs`)), 'music', ...given], { cwd: place })
+  assert.match((await example('identify', 'excerpt.wav', 'index', 'why.svg')).stdout, /2 tracks; 2 new[^]*score/)
+  assert.match((await example('dedupe', 'index', 'report.json')).stdout, /trimmed/)
+  assert.match(readFileSync(join(place, 'why.svg'), 'utf8'), /^<svg/)
 })

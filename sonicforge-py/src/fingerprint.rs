@@ -11,6 +11,7 @@ use sonicforge_core::fingerprint::{self, Chromaprint, Fingerprint, FingerprintPa
 use sonicforge_core::fingerprint::{
     Change, DuplicateOptions, DuplicateReport, IndexOptions, IndexTrack, QueryOptions, ScanOptions, Sketch, Snapshot,
 };
+use sonicforge_core::plot;
 use sonicforge_core::progress::Step;
 
 use crate::arrays::Lent;
@@ -233,6 +234,22 @@ impl Index {
         enter(py, || {
             let options: QueryOptions = json::read("options", options)?;
             json::write(&self.snapshot()?.query(&Sketch::of(audio)?, &options)?)
+        })
+    }
+
+    /// The picture of a match, which is given as JSON.
+    fn match_svg(
+        &self,
+        py: Python<'_>,
+        samples: Bound<'_, PyArray2<f32>>,
+        sample_rate: u32,
+        found: &str,
+    ) -> PyResult<String> {
+        let audio = Lent::new(&samples, sample_rate)?;
+        let audio: &AudioBuffer = &audio;
+        enter(py, || {
+            let found: Match = json::read("match", found)?;
+            Ok(plot::match_svg(&self.snapshot()?.explain(&Sketch::of(audio)?, &found)?))
         })
     }
 

@@ -64,3 +64,19 @@ def test_example_optimize(folder, capsys, monkeypatch):
     runpy.run_path(str(ROOT / "examples" / "python" / "optimize.py"), run_name="__main__")
     assert "P(best)" in capsys.readouterr().out
     assert Path("optimize.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_examples_identify_and_dedupe(folder, capsys, monkeypatch):
+    Path("music").mkdir()
+    sf.testing.signal("music", seed=1, seconds=40).write("music/one.flac")
+    sf.testing.signal("music", seed=1, seconds=40).trim(start_s=6).write("music/cut.flac")
+    sf.testing.signal("music", seed=1, seconds=40).trim(start_s=12, end_s=22).write("excerpt.wav")
+    for name, given in {"identify": ["excerpt.wav", "index", "why.svg"], "dedupe": ["index", "report.json"]}.items():
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", "music", *given])
+        runpy.run_path(str(ROOT / "examples" / "python" / f"{name}.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "2 tracks; 2 new" in said
+    assert "score" in said
+    assert "trimmed" in said
+    assert Path("why.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert '"trimmed"' in Path("report.json").read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """Fingerprints from Python: whole, streamed, as text, and what AcoustID is asked."""
 
+import json
 import pickle
 
 import numpy as np
@@ -108,3 +109,83 @@ def test_an_index_knows_excerpts_again():
     assert index.query(melody(3).trim(start_s=8.0, end_s=18.0)) == []
     with pytest.raises(sf.exceptions.InvalidArgumentError, match="max_tempo_percent"):
         index.query(melody(1), max_tempo_percent=50.0)
+
+
+def test_an_index_in_a_folder_survives_and_is_shared(tmp_path):
+    prints = {f"piece {seed}": sf.fingerprint(melody(seed, seconds=20.0)) for seed in range(4)}
+    excerpt = melody(2, seconds=20.0).trim(start_s=5.0, end_s=15.0)
+    with sf.Index.open(tmp_path / "index", lock_timeout_s=0.1) as index:
+        index.insert("first", sf.fingerprint(melody(9, seconds=20.0)), note="of mine")
+        index.apply(inserts=prints, removes=["first"])
+        with pytest.raises(sf.exceptions.InvalidArgumentError, match="nobody"):
+            index.apply(inserts={"more": prints["piece 1"]}, removes=["nobody"])
+        assert len(index) == 4
+        assert "piece 1" in index
+        assert "more" not in index
+        with pytest.raises(sf.exceptions.StoreError, match="another process writes"):
+            sf.Index.open(tmp_path / "index", lock_timeout_s=0.1)
+        with sf.Index.open(tmp_path / "index", read_only=True) as reader:
+            assert reader.query(excerpt)[0].id == "piece 2"
+            index.remove("piece 2")
+            assert reader.query(excerpt)[0].id == "piece 2"
+            assert reader.refresh()
+            assert not reader.refresh()
+            assert reader.query(excerpt) == []
+            with pytest.raises(sf.exceptions.StoreError, match="read_only"):
+                reader.remove("piece 1")
+        index.flush()
+        index.check()
+        index.export_file(tmp_path / "all.segment")
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="closed"):
+        len(index)
+    with sf.Index.open(tmp_path / "index") as index:
+        assert sorted(index.ids()) == ["piece 0", "piece 1", "piece 3"]
+        stats = index.stats()
+        assert (stats.tracks, stats.recovery.dropped_bytes) == (3, 0)
+        assert stats.bytes > 1_000
+    other = sf.Index()
+    other.import_file(tmp_path / "all.segment")
+    track = other.get("piece 3")
+    assert (track.chromaprint, track.landmarks, track.note) == (
+        prints["piece 3"].chromaprint,
+        prints["piece 3"].landmarks,
+        "",
+    )
+    assert other.get("piece 2") is None
+    asked = [melody(seed, seconds=20.0).trim(start_s=5.0, end_s=15.0) for seed in (3, 1)]
+    assert [found[0].id for found in other.query_batch(asked)] == ["piece 3", "piece 1"]
+    match = other.query(asked[0])[0]
+    assert sf.merge_topk([[match], other.query(asked[1]), [match]], 1)[0].id in {"piece 3", "piece 1"}
+    assert "<image" in other.match_svg(asked[0], match)
+
+
+def test_a_folder_its_duplicates_and_files(tmp_path):
+    music = tmp_path / "music"
+    music.mkdir()
+    piece = melody(4, seconds=45.0)
+    piece.write(music / "a.flac")
+    piece.trim(start_s=9.0).write(music / "cut.flac")
+    melody(4, seconds=45.0, speed=1.03).write(music / "fast.wav")
+    melody(5, seconds=45.0).write(music / "b.wav")
+    (music / "bad.ogg").write_bytes(b"no")
+    index = sf.Index()
+    steps = []
+    report = index.scan(music, progress=lambda stage, share: steps.append((stage, share)))
+    assert (report.added, len(report.failed)) == (("a.flac", "b.wav", "cut.flac", "fast.wav"), 1)
+    assert steps[-1][0] == "fingerprint"
+    assert index.scan(music).unchanged == 4
+    found = index.duplicates()
+    assert [group.ids for group in found.groups] == [("a.flac", "cut.flac", "fast.wav")]
+    relations = {(pair.first, pair.second): pair.relation for pair in found.groups[0].pairs}
+    assert relations["a.flac", "cut.flac"] == "trimmed"
+    assert relations["a.flac", "fast.wav"] == "sped"
+    assert "trimmed" in found.to_table()
+    assert json.loads(found.to_json())["groups"][0]["ids"][0] == "a.flac"
+    token = sf.CancelToken()
+    token.cancel()
+    with pytest.raises(sf.exceptions.CancelledError):
+        index.duplicates(cancel=token)
+    print_ = sf.fingerprint_file(music / "a.flac", pcm_hash=True)
+    assert len(print_.pcm) == 32
+    assert print_.landmarks == index.get("a.flac").landmarks
+    assert sf.Fingerprint.from_json(print_.to_json()) == print_

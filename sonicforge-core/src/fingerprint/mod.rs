@@ -26,4 +26,7 @@ pub use index::{
     Change, Durability, Index, IndexOptions, IndexStats, IndexTrack, PostingStore, Recovery, Snapshot, merge_topk,
     posting_store_contract,
 };
-pub use landmark::{Constellation, Match, Posting, Postings, QueryOptions, Sketch, Star, THRESHOLD, TrackAt};
+pub use landmark::{
+    Constellation, Explanation, Match, PeakAt, Posting, Postings, QueryOptions, SharedLandmark, Sketch, Star,
+    THRESHOLD, TrackAt,
+};

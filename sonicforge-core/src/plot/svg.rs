@@ -71,6 +71,24 @@ impl Svg {
         ));
     }
 
+    /// A dot or a ring.
+    #[cfg(feature = "fingerprint")]
+    pub(super) fn circle(&mut self, center: (f64, f64), radius: f64, fill: &str, stroke: Option<&str>) {
+        let (x, y, r) = (number(center.0), number(center.1), number(radius));
+        let stroke = stroke.map(|s| format!(" stroke=\"{s}\" stroke-width=\"1.2\"")).unwrap_or_default();
+        let _ = writeln!(self.body, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" fill=\"{fill}\"{stroke}/>");
+    }
+
+    /// A picture within the picture, stretched to an area; `href` holds all of it.
+    #[cfg(feature = "fingerprint")]
+    pub(super) fn image(&mut self, at: Area, href: &str) {
+        let (x, y, w, h) = (number(at.x), number(at.y), number(at.w), number(at.h));
+        let _ = writeln!(
+            self.body,
+            "<image x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" href=\"{href}\"/>"
+        );
+    }
+
     pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), color: &str, width: f64, dashes: Option<&str>) {
         let dashes = dashes.map(|d| format!(" stroke-dasharray=\"{d}\"")).unwrap_or_default();
         self.put(format_args!(

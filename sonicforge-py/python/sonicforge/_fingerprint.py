@@ -409,6 +409,11 @@ class Index:
         found = json.loads(self._native.query_batch(listed, options, threads))
         return [[Match.from_dict(fields) for fields in matches] for matches in found]
 
+    def match_svg(self, audio: AudioBuffer, match: Match) -> str:
+        """Why a track was found in `audio`, as one SVG: the constellations over the spectrogram, and where the landmarks
+        say it lies."""
+        return self._native.match_svg(audio.samples, audio.sample_rate, json.dumps(match.to_dict()))
+
     def duplicates(
         self,
         *,

@@ -103,6 +103,9 @@ impl Postings for Without<'_> {
     fn track(&self, track: u32) -> Result<Option<IndexTrack>> {
         self.inner.track(track)
     }
+    fn find(&self, id: &str) -> Result<Option<u32>> {
+        self.inner.find(id)
+    }
     fn id(&self, track: u32) -> Result<String> {
         self.inner.id(track)
     }

@@ -501,9 +501,6 @@ fn the_contract_holds_in_memory_and_on_disk() {
         fn segments(&self) -> Vec<Arc<dyn crate::fingerprint::Postings>> {
             self.0.lock().unwrap().segments()
         }
-        fn find(&self, id: &str) -> Result<Option<(usize, u32)>> {
-            self.0.lock().unwrap().find(id)
-        }
     }
     posting_store_contract(&mut || Ok(Box::new(Shared(memory.clone())))).unwrap();
     for (log_mib, background) in [(4.0, true), (0.002, true), (0.002, false)] {

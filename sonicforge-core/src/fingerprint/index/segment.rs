@@ -448,10 +448,6 @@ impl View {
         self.segment.tracks() - self.removed.count
     }
 
-    pub fn find(&self, id: &str) -> Result<Option<u32>> {
-        Ok(self.segment.find(id)?.filter(|&t| !self.removed.contains(t)))
-    }
-
     /// The tracks that are left, one after the other, as they were inserted.
     pub fn living(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.segment.tracks()).filter(|&t| !self.removed.contains(t))
@@ -498,6 +494,10 @@ impl Postings for View {
             return Ok(None);
         }
         self.segment.track(track).map(Some)
+    }
+
+    fn find(&self, id: &str) -> Result<Option<u32>> {
+        Ok(self.segment.find(id)?.filter(|&t| !self.removed.contains(t)))
     }
 
     fn id(&self, track: u32) -> Result<String> {

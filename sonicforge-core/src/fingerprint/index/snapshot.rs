@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use super::track::IndexTrack;
 use crate::error::{Error, Result};
 use crate::fingerprint::landmark;
-use crate::fingerprint::{Match, Postings, QueryOptions, Sketch};
+use crate::fingerprint::{Explanation, Match, Postings, QueryOptions, Sketch};
 
 /// What an [`Index`](super::Index) held when it was taken. Cheap to clone, and free to be searched by many threads while the index
 /// changes.
@@ -50,6 +50,21 @@ impl Snapshot {
     /// As [`Snapshot::query`]; the first of them.
     pub fn query_batch(&self, sketches: &[Sketch], options: &QueryOptions, threads: usize) -> Result<Vec<Vec<Match>>> {
         parallel(sketches.len(), threads, &mut |_| Ok(()), |i| self.query(&sketches[i], options))
+    }
+
+    /// Why a track was found in a query: what there is to draw of it.
+    ///
+    /// # Errors
+    /// `SF_INVALID_ARGUMENT` when there is no such track; `SF_STORE` when what is kept is damaged.
+    pub fn explain(&self, sketch: &Sketch, found: &Match) -> Result<Explanation> {
+        for segment in &self.segments {
+            if let Some(number) = segment.find(&found.id)?
+                && let Some(track) = segment.track(number)?
+            {
+                return Ok(landmark::explain(sketch, &track.landmarks, found));
+            }
+        }
+        Err(Error::invalid(format!("\"{}\" is not in the index", found.id)))
     }
 
     /// The names of all tracks, segment by segment.

@@ -43,7 +43,14 @@ pub trait PostingStore: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// `SF_STORE` when what is kept is damaged.
-    fn find(&self, id: &str) -> Result<Option<(usize, u32)>>;
+    fn find(&self, id: &str) -> Result<Option<(usize, u32)>> {
+        for (i, segment) in self.segments().iter().enumerate() {
+            if let Some(track) = segment.find(id)? {
+                return Ok(Some((i, track)));
+            }
+        }
+        Ok(None)
+    }
 
     /// Returns when everything is where it stays and nothing is being merged.
     ///

@@ -74,7 +74,7 @@ impl Default for QueryOptions {
 }
 
 /// A track that sounds in the query.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Match {
     /// As it was inserted.
     pub id: String,

@@ -11,6 +11,7 @@
 
 mod alignment;
 mod constellation;
+mod explain;
 mod matching;
 pub(super) mod pairs;
 mod peaks;
@@ -22,11 +23,13 @@ mod verify;
 mod whitening;
 
 pub use constellation::{Constellation, Star};
+pub use explain::{Explanation, PeakAt, SharedLandmark};
 pub use matching::{Match, QueryOptions, THRESHOLD};
 pub use postings::{Posting, Postings, TrackAt};
 pub use sketch::Sketch;
 
 pub(super) use alignment::{Placed, align};
+pub(super) use explain::explain;
 pub(super) use matching::search;
 pub(super) use peaks::Extractor;
 

@@ -58,6 +58,12 @@ pub trait Postings: Send + Sync + std::fmt::Debug {
     /// As [`Postings::read`].
     fn track(&self, track: u32) -> Result<Option<IndexTrack>>;
 
+    /// The number of the track of this name, if there is one.
+    ///
+    /// # Errors
+    /// As [`Postings::read`].
+    fn find(&self, id: &str) -> Result<Option<u32>>;
+
     /// The name of a track.
     ///
     /// # Errors
