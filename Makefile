@@ -116,6 +116,7 @@ bench:
 # Kills, duplicates and shuffles a million rewards over the durable stores (minutes to an hour; see benches/drill.rs).
 drill: $(READY) redis
 	cargo run --release -p sonicforge-benches --features optimize --bin drill
+	SONICFORGE_KILLS=1000 cargo test --release -p sonicforge-core --test index killed -- --nocapture
 
 # The same work through ffmpeg, sox, pedalboard and others, on a folder of music that you name (see benches/peers/README.md).
 MUSIC ?=
