@@ -51,7 +51,7 @@ const POLISHED: usize = 6;
 /// What a plain explanation must reach of the best one's score.
 const SIMPLER: f32 = 0.93;
 /// What the many trials of the search over keys and speeds take off a score.
-const TRIALS: f32 = 1.0;
+const TRIALS: f32 = 2.0;
 
 /// How to look.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -237,6 +237,7 @@ impl Search<'_> {
             let plain = found.pitch == 0.0 && found.rate == 1.0;
             let simple = plain && f.score > SIMPLER * z && !fitted.is_some_and(|(_, sure)| sure);
             f.hypothesis = if simple { found } else { fitted.map_or(f.hypothesis, |(h, _)| h) };
+            let z = if simple { f.score } else { z };
             let (median, spread) = elsewhere(evidence, stars, &f.hypothesis);
             f.score = (z - median) / spread.max(1.0).sqrt() - if plain { 0.0 } else { TRIALS };
         }

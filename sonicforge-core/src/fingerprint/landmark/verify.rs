@@ -21,7 +21,7 @@ pub(super) const MIN_STARS: usize = 24;
 
 /// The strongest peaks are the last to drown.
 const WEIGHTS: [f32; KEEP as usize] =
-    [1.6, 1.5, 1.4, 1.3, 1.25, 1.2, 1.15, 1.1, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65];
+    [2.30, 2.08, 1.84, 1.69, 1.62, 1.49, 1.43, 1.34, 1.21, 1.20, 1.15, 1.10, 1.00, 0.95, 0.94, 0.87];
 
 /// The same in whole numbers.
 const COARSE_WEIGHTS: [i32; KEEP as usize] = [16, 15, 14, 13, 12, 12, 11, 11, 10, 9, 9, 8, 8, 7, 7, 6];
@@ -45,6 +45,8 @@ pub(super) struct Evidence {
     frames: usize,
     /// Standard deviation of the table.
     deviation: f32,
+    /// Variance of each band.
+    spread: Vec<f32>,
     /// The best within [`COARSE`] frames less the mean of that, and its standard deviation.
     coarse: Vec<i8>,
     coarse_deviation: f32,
@@ -53,10 +55,14 @@ pub(super) struct Evidence {
 impl Evidence {
     pub fn new(white: &[Levels]) -> Self {
         let frames = white.len();
-        // A peak may lie one frame off.
+        let mode = std::env::var("MODE").map_or(2, |v| v.parse().unwrap());
+        // The mean of three frames: less noise, and a peak may lie one frame off.
         let wide = |t: usize, b: usize| {
-            let (from, to) = (t.saturating_sub(1), (t + 1).min(frames - 1));
-            white[from..=to].iter().map(|f| f[b]).max().expect("one at least")
+            let at = |k: isize| i32::from(white[t.saturating_add_signed(k).min(frames - 1)][b]);
+            match mode {
+                3 => ((at(-2) + 2 * at(-1) + 2 * at(0) + 2 * at(1) + at(2)) >> 3) as i16,
+                _ => ((at(-1) + 2 * at(0) + at(1)) >> 2) as i16,
+            }
         };
         // How much of it is weaker, by counting.
         let mut counts = vec![0u32; 1 << 12];
@@ -86,18 +92,35 @@ impl Evidence {
             row.iter_mut().for_each(|x| *x -= mean);
             of_band.iter_mut().zip(&*row).for_each(|(m, x)| *m += x / frames as f32);
         }
+        let mut variances = [0.0f32; BANDS];
+        for row in values.chunks_exact_mut(BANDS) {
+            for ((x, mean), v) in row.iter_mut().zip(&of_band).zip(&mut variances) {
+                *x -= mean;
+                *v += *x * *x / frames as f32;
+            }
+        }
+        let wide: [f32; BANDS] = std::array::from_fn(|b| {
+            let near = &variances[b.saturating_sub(6)..(b + 7).min(BANDS)];
+            near.iter().sum::<f32>() / near.len() as f32
+        });
+        let mut sorted = wide;
+        sorted.sort_unstable_by(f32::total_cmp);
+        let least = sorted[BANDS / 10];
+        let gain: [f32; BANDS] = std::array::from_fn(|b| (1.0 - 0.8 * least / wide[b].max(1e-6)).max(0.2));
+        let most = gain.iter().fold(0.0f32, |a, &b| a.max(b));
         let mut square = 0.0f64;
         let mut table = Vec::with_capacity(values.len());
         for row in values.chunks_exact(BANDS) {
-            for (x, mean) in row.iter().zip(&of_band) {
-                let y = (x - mean) * STEPS;
+            for (x, g) in row.iter().zip(&gain) {
+                let y = x * g / most * STEPS;
                 square += f64::from(y * y);
                 table.push(y.round().clamp(-127.0, 127.0) as i8);
             }
         }
+        let spread: Vec<f32> = (0..BANDS).map(|b| (wide[b] * (gain[b] / most * STEPS).powi(2)).max(1.0)).collect();
         let (coarse, coarse_deviation) = coarse(&table);
         let deviation = (square / f64::from(total)).sqrt().max(1.0) as f32;
-        Self { table, frames, deviation, coarse, coarse_deviation }
+        Self { table, frames, deviation, spread, coarse, coarse_deviation }
     }
 
     /// About what [`Evidence::score`] would say somewhere near, for a whole number of bands.
@@ -152,10 +175,10 @@ impl Evidence {
             let (a, b) = (f32::from(self.table[at]), f32::from(self.table[at + 1]));
             let weight = WEIGHTS[usize::from(s.rank)];
             sum += weight * (a + (b - a) * part);
-            squares += weight * weight;
+            squares += weight * weight * self.spread[band as usize];
             count += 1;
         }
-        if count < MIN_STARS { (0.0, count) } else { (sum / (self.deviation * squares.sqrt()), count) }
+        if count < MIN_STARS { (0.0, count) } else { (sum / squares.sqrt(), count) }
     }
 
     /// What each peak says: frame of the query, and evidence in standard deviations.
