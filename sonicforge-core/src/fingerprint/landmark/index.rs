@@ -41,7 +41,9 @@ impl Segment {
         let mut entries = Vec::new();
         let mut pairs: Vec<(u32, u32)> = Vec::new();
         for (id, constellation) in tracks {
-            pairs::of_stars(constellation.stars(), |key, frame| pairs.push((key, (end + frame) >> pairs::TICK_SHIFT << pairs::TICK_SHIFT)));
+            pairs::of_stars(constellation.stars(), |key, frame| {
+                pairs.push((key, (end + frame) >> pairs::TICK_SHIFT << pairs::TICK_SHIFT))
+            });
             let frames = constellation.frames();
             entries.push(Entry { id, start: end, constellation });
             end += frames + GAP;
