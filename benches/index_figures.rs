@@ -6,7 +6,7 @@
 //! index-figures synthetic TRACKS FOLDER INDEX   INDEX of so many tracks of four minutes, drawn from the landmarks of the index FOLDER
 //!                                          backwards and in other keys; and the real ones
 //! index-figures ask INDEX FOLDER N         N excerpts of 10 s of the files of FOLDER, which the index holds: time of each
-//! index-figures dedupe FOLDER              the report of duplicates, as JSON
+//! index-figures dedupe FOLDER [INDEX]      the report of duplicates, as JSON
 //! ```
 //! Seconds are CPU seconds of one thread.
 
@@ -33,8 +33,11 @@ fn main() -> Outcome<()> {
         ["scan", folder, index] => figures(folder, index)?,
         ["synthetic", tracks, from, to] => synthetic(tracks.parse()?, from, to)?,
         ["ask", index, folder, n] => ask(index, folder, n.parse()?)?,
-        ["dedupe", folder] => {
-            let mut index = Index::new();
+        ["dedupe", folder, ref rest @ ..] => {
+            let mut index = match rest {
+                [place, ..] => Index::open(place, &IndexOptions::default())?,
+                [] => Index::new(),
+            };
             let report = scan(folder, &mut index, &ScanOptions::default(), &mut NoProgress)?;
             let began = Instant::now();
             let found = index.duplicates(&DuplicateOptions::default(), &mut NoProgress)?;

@@ -1,6 +1,6 @@
 """Are the duplicates of a folder found, and nothing else? Whole files through codecs, equalizers, other speeds and cuts.
 
-    cargo build --release -p sonicforge-benches --bin index-figures
+    cargo build --release -p sonicforge-benches --features sonicforge-core/opus --bin index-figures
     python benches/peers/duplicates.py --music DIR [--tracks 24] [--work DIR] [--jobs 2]
 
 All tracks of `--music` that are 60 to 480 s long are put into one folder (as links), and of `--tracks` of them, chosen at random,
@@ -91,20 +91,24 @@ def main() -> None:
                 jobs.append((known[i], folder / copy, options))
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
             list(pool.map(make, jobs))
-        got = json.loads(subprocess.run([program(), "dedupe", folder], stdout=subprocess.PIPE, check=True).stdout)
+        got = json.loads(subprocess.run([program(), "dedupe", folder, folder.parent / "index"], stdout=subprocess.PIPE, check=True).stdout)
     report = got["report"]
     where = {i: n for n, group in enumerate(report["groups"]) for i in group["ids"]}
     found: dict[str, list[str]] = collections.defaultdict(list)
     pairs = [p for g in report["groups"] for p in g["pairs"]]
     relations = {frozenset((p["first"], p["second"])): p["relation"] for p in pairs}
+    values = {frozenset((p["first"], p["second"])): (p["score"], p["agreement"]) for p in pairs}
+    scores: dict[str, list[tuple[float | None, float | None]]] = collections.defaultdict(list)
     for copy, name in names.items():
         if copy != name:
             condition = copy.rsplit("@", 1)[1].rsplit(".", 1)[0]
             together = where.get(copy, -1) == where.get(name, -2)
+            scores[condition].append(values.get(frozenset((copy, name)), (None, None)))
             found[condition].append(relations.get(frozenset((copy, name)), "by another") if together else "missed")
     rows = {
         condition: {
             "found": sum(f != "missed" for f in labels), "of": len(labels), "labels": dict(collections.Counter(labels)),
+            "lowest score and agreement": [min((s[i] for s in scores[condition] if s[i] is not None), default=None) for i in (0, 1)],
             "label right": sum(f in EXPECTED.get(condition.split(" ")[0].strip(","), {"transcode"}) for f in labels),
         }
         for condition, labels in found.items()

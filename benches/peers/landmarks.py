@@ -1,13 +1,13 @@
 """Does the landmark index know a track again? Recall of excerpts under 38 conditions, and what unknown tracks score.
 
-    python benches/peers/landmarks.py --music DIR --unknown DIR [--also NAME …] [--per-cell 300] [--unknown-queries 1800]
-                                      [--cache DIR] [--prepare] [--seed 0] [--jobs 2]
+    python benches/peers/landmarks.py --music DIR --unknown DIR [--also NAME …] [--without NAME …] [--per-cell 300]
+                                      [--unknown-queries 1800] [--cache DIR] [--prepare] [--seed 0] [--jobs 2]
 
 All tracks of `--music` are indexed, and those of the folders of `--unknown` that `--also` names. Excerpts of them, `--per-cell` per
 condition, spread over the tracks, are looked for, and so are excerpts of the other tracks of `--unknown`, which are not in the index,
 under the same conditions. The unknown tracks are split in two by the folder below `--unknown` that they lie in: the threshold is set
 by those of the first half (`calibrate`) and counted on those of the second (`check`), which share no folder with them. A file that
-has the name of an indexed one is left out.
+has the name of an indexed one is left out, and what `--without` names.
 
 `--cache` keeps decoded tracks and distorted excerpts from one run to the next; `--prepare` makes them and asks nothing.
 
@@ -172,7 +172,10 @@ def plan(args: argparse.Namespace) -> tuple[list, list, list, list]:
             condition = asked[(n * 7 + n // len(half)) % len(asked)]
             listed.append((path, condition, f"{args.seed}.{n}", beds[n % len(beds)] if condition in SPLICES else None))
         impostors.append(sorted(listed, key=lambda job: str(job[0])))
-    return known, halves, jobs, impostors
+    # Left out at last, so that what is cached stays what it was.
+    clean = lambda job: not {p.name for p in (job[0], job[3]) if p} & set(args.without)  # noqa: E731
+    jobs = [job for job in jobs if job[1] not in SPLICES or clean(job)]
+    return known, halves, jobs, [[job for job in half if clean(job)] for half in impostors]
 
 
 def main() -> None:
@@ -182,6 +185,8 @@ def main() -> None:
     parser.add_argument("--per-cell", type=int, default=300)
     parser.add_argument("--unknown-queries", type=int, default=1_800)
     parser.add_argument("--also", nargs="*", default=[], metavar="NAME", help="folders of --unknown that are indexed too")
+    parser.add_argument("--without", nargs="*", default=[], metavar="NAME",
+                        help="file names of unknown tracks whose work is indexed under another name")
     parser.add_argument("--only", help="conditions that begin with this")
     parser.add_argument("--seed", type=int, default=0, help="other excerpts")
     parser.add_argument("--cache", type=pathlib.Path, metavar="DIR")

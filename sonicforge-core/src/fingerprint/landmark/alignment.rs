@@ -1,6 +1,7 @@
 //! Two constellations laid one over the other: where do they sound the same?
 
 use super::constellation::{Constellation, Star};
+use super::matching::elsewhere;
 use super::sketch::Sketch;
 use super::verify::{Evidence, Hypothesis, MIN_STARS};
 use super::{FRAME_S, PER_OCTAVE};
@@ -73,6 +74,13 @@ pub(in super::super) fn align(first: &Constellation, second: &Constellation, pla
         let (z, shift) = (-DRIFT..=DRIFT)
             .map(|shift| (score(shift), shift))
             .fold((0.0, 0), |best, now| if now.0 > best.0 { now } else { best });
+        let mut z = z;
+        if z >= WINDOW_SCORE {
+            // A scale or a beat in common scores elsewhere too.
+            let here = Hypothesis { center: center + shift as f32, ..at };
+            let (median, spread) = elsewhere(&evidence, second.stars(), &here);
+            z = (z - median) / spread.max(1.0).sqrt();
+        }
         if z >= WINDOW_SCORE {
             *drift += shift as f32 * 0.5;
         }

@@ -73,16 +73,16 @@ pub(super) struct Pass {
 }
 
 impl Votes {
-    /// Lets the pairs of a query vote. Gives the places, and whether all that there was to read has been read.
-    pub fn count(&mut self, segment: &dyn Postings, asked: &[Asked], pass: &Pass) -> Result<(Vec<Place>, bool)> {
+    /// Lets the pairs of a query vote.
+    pub fn count(&mut self, segment: &dyn Postings, asked: &[Asked], pass: &Pass) -> Result<Vec<Place>> {
         self.plan(asked, pass);
-        let whole = self.thin(segment, pass.budget);
+        self.thin(segment, pass.budget);
         self.gather(segment, asked, pass)?;
         let mut out = Vec::new();
         for (i, plane) in self.planes.iter().enumerate().take(2 * pass.pitch as usize + 1) {
             fullest(plane, &mut self.table, &mut self.full, pass.places, i as i32 - pass.pitch, &mut out);
         }
-        Ok((out, whole))
+        Ok(out)
     }
 
     /// Which keys to read.
@@ -110,12 +110,12 @@ impl Votes {
         }
     }
 
-    /// Leaves out of the readings what the budget does not allow; whether it allows all.
-    fn thin(&mut self, segment: &dyn Postings, budget: usize) -> bool {
+    /// Leaves out of the readings what the budget does not allow: the least likely for what they cost.
+    fn thin(&mut self, segment: &dyn Postings, budget: usize) {
         self.weights.clear();
         self.weights.extend(self.reads.iter().map(|r| segment.weight(r.from..r.to).min(u32::MAX as usize) as u32));
         if self.weights.iter().map(|&w| w as usize).sum::<usize>() <= budget {
-            return true;
+            return;
         }
         let worth = |i: u32| self.reads[i as usize].likely / (self.weights[i as usize] as f32 + 32.0);
         self.order.clear();
@@ -133,7 +133,6 @@ impl Votes {
         self.order.sort_unstable();
         let kept: Vec<Read> = self.order.iter().map(|&i| self.reads[i as usize]).collect();
         self.reads = kept;
-        false
     }
 
     /// Reads, and puts the votes down.
@@ -212,7 +211,7 @@ fn fullest(plane: &Plane, table: &mut Vec<u16>, full: &mut Vec<u32>, most: usize
     out.extend(full.iter().filter_map(|&p| {
         let (before, here, behind) = (votes(p.wrapping_sub(1)), votes(p), votes(p.wrapping_add(1)));
         // Of two neighbours one is enough.
-        if before > here || behind >= here && behind > 0 && behind > here {
+        if before > here || behind >= here {
             return None;
         }
         let width = 1i64 << PLACE_SHIFT;

@@ -3,8 +3,10 @@
 //!
 //! Peaks that noise has hidden from a peak picker still lift the spectrogram a little; what counts is the sum. `evidence` is
 //! −ln(1 − u), u being the share of the spectrogram that is weaker: exponential of mean 1 where there is nothing but chance.
-//! Its means over each frame and each band are taken away, so that a shared beat or a shared chord proves nothing. The sum of
-//! n such values is `z` standard deviations off.
+//! Its means over each frame and each band are taken away, so that a shared beat or a shared chord proves nothing. Bands that
+//! vary no more than noise does count less, and so do weaker peaks: by the mean evidence that peaks of each rank had in noise
+//! of 0 and −5 dB. The log-likelihood ratio of this evidence, measured there, is nearly a straight line, so a weighted sum is
+//! close to the best test. It is `z` standard deviations off.
 
 use super::BANDS;
 use super::constellation::{KEEP, Star};
@@ -19,9 +21,9 @@ const COARSE: usize = 3;
 /// Fewer peaks prove nothing.
 pub(super) const MIN_STARS: usize = 24;
 
-/// The strongest peaks are the last to drown.
+/// The strongest peaks are the last to drown: the mean evidence of each rank.
 const WEIGHTS: [f32; KEEP as usize] =
-    [1.6, 1.5, 1.4, 1.3, 1.25, 1.2, 1.15, 1.1, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65];
+    [2.30, 2.08, 1.84, 1.69, 1.62, 1.49, 1.43, 1.34, 1.21, 1.20, 1.15, 1.10, 1.00, 0.95, 0.94, 0.87];
 
 /// The same in whole numbers.
 const COARSE_WEIGHTS: [i32; KEEP as usize] = [16, 15, 14, 13, 12, 12, 11, 11, 10, 9, 9, 8, 8, 7, 7, 6];
@@ -45,7 +47,9 @@ pub(super) struct Evidence {
     frames: usize,
     /// Standard deviation of the table.
     deviation: f32,
-    /// The best within [`COARSE`] frames less the mean of that, and its standard deviation.
+    /// Variance of each band.
+    spread: Vec<f32>,
+    /// The best within `COARSE` frames less the mean of that, and its standard deviation.
     coarse: Vec<i8>,
     coarse_deviation: f32,
 }
@@ -53,10 +57,13 @@ pub(super) struct Evidence {
 impl Evidence {
     pub fn new(white: &[Levels]) -> Self {
         let frames = white.len();
-        // A peak may lie one frame off.
+        // The mean of three frames: less noise, and a peak may lie one frame off. Less the level of the frame, so that a beat,
+        // and the edge of what was spliced in, which the whitening has blurred, do not matter.
+        let means: Vec<i32> =
+            white.iter().map(|f| f.iter().map(|&x| i32::from(x)).sum::<i32>() / BANDS as i32).collect();
         let wide = |t: usize, b: usize| {
-            let (from, to) = (t.saturating_sub(1), (t + 1).min(frames - 1));
-            white[from..=to].iter().map(|f| f[b]).max().expect("one at least")
+            let at = |t: usize| i32::from(white[t][b]) - means[t];
+            ((at(t.saturating_sub(1)) + 2 * at(t) + at((t + 1).min(frames - 1))) >> 2) as i16
         };
         // How much of it is weaker, by counting.
         let mut counts = vec![0u32; 1 << 12];
@@ -86,18 +93,36 @@ impl Evidence {
             row.iter_mut().for_each(|x| *x -= mean);
             of_band.iter_mut().zip(&*row).for_each(|(m, x)| *m += x / frames as f32);
         }
+        let mut variances = [0.0f32; BANDS];
+        for row in values.chunks_exact_mut(BANDS) {
+            for ((x, mean), v) in row.iter_mut().zip(&of_band).zip(&mut variances) {
+                *x -= mean;
+                *v += *x * *x / frames as f32;
+            }
+        }
+        // Noise fluctuates everywhere alike; where there is music too, bands vary more.
+        let wide: [f32; BANDS] = std::array::from_fn(|b| {
+            let near = &variances[b.saturating_sub(6)..(b + 7).min(BANDS)];
+            near.iter().sum::<f32>() / near.len() as f32
+        });
+        let mut sorted = wide;
+        sorted.sort_unstable_by(f32::total_cmp);
+        let least = sorted[BANDS / 10];
+        let gain: [f32; BANDS] = std::array::from_fn(|b| (1.0 - 0.8 * least / wide[b].max(1e-6)).max(0.2));
+        let most = gain.iter().fold(0.0f32, |a, &b| a.max(b));
         let mut square = 0.0f64;
         let mut table = Vec::with_capacity(values.len());
         for row in values.chunks_exact(BANDS) {
-            for (x, mean) in row.iter().zip(&of_band) {
-                let y = (x - mean) * STEPS;
+            for (x, g) in row.iter().zip(&gain) {
+                let y = x * g / most * STEPS;
                 square += f64::from(y * y);
                 table.push(y.round().clamp(-127.0, 127.0) as i8);
             }
         }
+        let spread: Vec<f32> = (0..BANDS).map(|b| (wide[b] * (gain[b] / most * STEPS).powi(2)).max(1.0)).collect();
         let (coarse, coarse_deviation) = coarse(&table);
         let deviation = (square / f64::from(total)).sqrt().max(1.0) as f32;
-        Self { table, frames, deviation, coarse, coarse_deviation }
+        Self { table, frames, deviation, spread, coarse, coarse_deviation }
     }
 
     /// About what [`Evidence::score`] would say somewhere near, for a whole number of bands.
@@ -152,10 +177,10 @@ impl Evidence {
             let (a, b) = (f32::from(self.table[at]), f32::from(self.table[at + 1]));
             let weight = WEIGHTS[usize::from(s.rank)];
             sum += weight * (a + (b - a) * part);
-            squares += weight * weight;
+            squares += weight * weight * self.spread[band as usize];
             count += 1;
         }
-        if count < MIN_STARS { (0.0, count) } else { (sum / (self.deviation * squares.sqrt()), count) }
+        if count < MIN_STARS { (0.0, count) } else { (sum / squares.sqrt(), count) }
     }
 
     /// What each peak says: frame of the query, and evidence in standard deviations.
@@ -173,6 +198,7 @@ impl Evidence {
     }
 }
 
+/// The best within [`COARSE`] frames less the mean of that, and its standard deviation.
 fn coarse(table: &[i8]) -> (Vec<i8>, f32) {
     let frames = table.len() / BANDS;
     let mut rows = vec![0i8; table.len()];
