@@ -227,6 +227,38 @@ fn bad_input() {
     assert_eq!(Options::from_json("{}").unwrap(), Options::default());
 }
 
+/// At once there is what needs neither the store nor a new policy, and it is what `suggest_with` says.
+#[test]
+fn at_once_or_not_at_all() {
+    let optimizer =
+        over(MemoryStore::new(), Options { refresh_ms: u32::MAX, refresh_rewards: 3, ..Options::default() });
+    assert_eq!(
+        optimizer.try_suggest("rain", &at(0)).unwrap(),
+        None,
+        "a concept without variants is an error elsewhere"
+    );
+    optimizer.start("rain", 4).unwrap();
+    assert_eq!(optimizer.try_suggest("rain", &at(0)).unwrap(), None, "nobody has made a policy");
+    let first = optimizer.suggest_with("rain", &at(0)).unwrap();
+    assert_eq!(optimizer.try_suggest("rain", &at(0)).unwrap(), Some(first));
+    for n in 0..60 {
+        let token = optimizer.suggest_with("rain", &at(n)).unwrap().token;
+        optimizer.reward(&token, coin(n).round()).unwrap();
+        let now = optimizer.try_suggest("rain", &at(n)).unwrap();
+        // The third reward since the store was asked makes the policy old.
+        assert_eq!(now.is_none(), n % 3 == 2, "{n}");
+        let slow = optimizer.suggest_with("rain", &at(n)).unwrap();
+        assert!(now.is_none_or(|now| now == slow), "{n}");
+    }
+    let context = SuggestOptions { context: Some(&[0.5]), ..at(0) };
+    assert_eq!(optimizer.try_suggest("rain", &context).unwrap(), None);
+    let discounting = over(MemoryStore::new(), Options { drift: Drift::Discount(0.9), ..Options::default() });
+    discounting.start("rain", 4).unwrap();
+    discounting.suggest_with("rain", &at(0)).unwrap();
+    let later = SuggestOptions { epoch: Some(1), ..at(0) };
+    assert_eq!(discounting.try_suggest("rain", &later).unwrap(), None, "another time is another policy");
+}
+
 /// A slot with one value, and a hundred thousand variants.
 #[test]
 fn small_and_large() {

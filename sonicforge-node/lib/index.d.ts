@@ -1007,8 +1007,8 @@ export interface Suggestion {
   prompt: string
   /** The probability with which it was drawn; exact. */
   propensity: number
-  /** All that could have been drawn. */
-  candidates: { variant: string; propensity: number }[]
+  /** All that could have been drawn; frozen, since suggestions of one policy share it. */
+  candidates: readonly Readonly<{ variant: string; propensity: number }>[]
 }
 
 /** Two prompts to be compared. */
