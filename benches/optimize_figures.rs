@@ -375,7 +375,7 @@ fn stop(count: u64) {
                     let posteriors = seen.map(|(n, s)| Posterior::Beta { a: 1.0 + s as f64, b: 1.0 + (n - s) as f64 });
                     let p = best(&posteriors, false).probabilities;
                     let leader = (0..4).fold(0, |m, i| if p[i] > p[m] { i } else { m });
-                    if round >= rule.at_least && p[leader] >= rule.p_best {
+                    if round >= 4 * rule.at_least && p[leader] >= rule.p_best {
                         return (round as f64, f64::from(leader != 0));
                     }
                     let how = SuggestOptions { decision: Some(id(run, round)), epoch: Some(0), context: None };

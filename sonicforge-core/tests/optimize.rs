@@ -467,6 +467,13 @@ fn the_report_as_json_and_text() {
         assert!(v.utility.low < v.utility.mean && v.utility.mean < v.utility.high && v.expected_loss >= 0.0);
     }
     assert!(optimizer.report_with("rain", &StopRule { p_best: 1.5, ..StopRule::default() }).is_err());
+    // Sixty rewards are fifteen for each of four variants.
+    let rule = |at_least| StopRule { p_best: 0.5, at_least, ..StopRule::default() };
+    let early = optimizer.report_with("rain", &rule(16)).unwrap();
+    assert!(!early.finished && early.verdict.starts_with("60 of at least 64 rewards"), "{}", early.verdict);
+    let report = optimizer.report_with("rain", &rule(15)).unwrap();
+    assert_eq!(report.finished, report.variants[0].p_best >= 0.5, "{}", report.verdict);
+    assert!(optimizer.report_with("rain", &StopRule { expected_loss: 1.0, ..rule(15) }).unwrap().finished);
 }
 
 /// Thompson sampling's regret on four prompts: far below uniform's 225 and UCB1's 101 in every mode. (The exact figures, over thousands

@@ -1191,7 +1191,10 @@ export class PromptOptimizer {
   ): Promise<{ retired: Variant[]; added: Variant[] }>
   /** The probabilities that suggestions are drawn with now, by variant id. */
   policy(concept: string): Promise<Record<string, number>>
-  /** What is known of a concept, and whether it is decided. */
+  /**
+   * What is known of a concept, and whether it is decided: when a variant is the best with probability `pBest` (.95), or when choosing
+   * the leader is expected to cost at most `expectedLoss` (0); not before `atLeast` (20) rewards for each variant on the average.
+   */
   report(
     concept: string,
     options?: { pBest?: number | undefined; expectedLoss?: number | undefined; atLeast?: number | undefined },
