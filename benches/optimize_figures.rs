@@ -294,6 +294,8 @@ fn concepts(world: &World, model: ModelChoice, run: u64) -> [f64; 3] {
     out
 }
 
+const CONTEXTUAL_RUNS: u64 = 20;
+
 /// Rows of `label,feature,feature…` from the files that benches/peers/optimize.py writes.
 fn contextual(files: &[String]) {
     for file in files {
@@ -306,30 +308,34 @@ fn contextual(files: &[String]) {
             })
             .collect();
         let arms = rows.iter().map(|r| r.0).max().unwrap_or(0) + 1;
-        let begun = cpu_s();
-        let once = |run: u64| {
-            let options = Options { seed: run, refresh_ms: u32::MAX, drift: Drift::None, ..Options::default() };
-            let optimizer = plain(options);
-            let offered = offer(&optimizer, "c", arms);
-            let place: BTreeMap<_, _> = offered.iter().enumerate().map(|(i, v)| (v.id, i)).collect();
-            let mut earned = 0.0;
-            for (round, (label, features)) in rows.iter().enumerate() {
-                let decision = Some(id(run, round as u64));
-                let how = SuggestOptions { decision, epoch: Some(0), context: Some(features) };
-                let suggestion = optimizer.suggest_with("c", &how).expect("a context in range");
-                let win = f64::from(place[&suggestion.variant] == *label);
-                earned += win;
-                optimizer.reward(&suggestion.token, win).expect("a reward");
-            }
-            earned / rows.len() as f64
-        };
-        let found: Vec<f64> = (0..10).map(once).collect();
-        let (low, high) = found.iter().fold((1.0, 0.0), |(l, h): (f64, f64), x| (l.min(*x), h.max(*x)));
-        println!(
-            "{file}: {:.3} per round (10 runs, {low:.3} to {high:.3}), {:.0} rounds per CPU second",
-            found.iter().sum::<f64>() / 10.0,
-            10.0 * rows.len() as f64 / (cpu_s() - begun)
-        );
+        for (name, mode) in [("thompson", Mode::Thompson), ("optimistic", Mode::Optimistic)] {
+            let begun = cpu_s();
+            let once = |run: u64| {
+                let policy = PolicyParams { mode, ..PolicyParams::default() };
+                let options =
+                    Options { seed: run, refresh_ms: u32::MAX, drift: Drift::None, policy, ..Options::default() };
+                let optimizer = plain(options);
+                let offered = offer(&optimizer, "c", arms);
+                let place: BTreeMap<_, _> = offered.iter().enumerate().map(|(i, v)| (v.id, i)).collect();
+                let mut earned = 0.0;
+                for (round, (label, features)) in rows.iter().enumerate() {
+                    let decision = Some(id(run, round as u64));
+                    let how = SuggestOptions { decision, epoch: Some(0), context: Some(features) };
+                    let suggestion = optimizer.suggest_with("c", &how).expect("a context in range");
+                    let win = f64::from(place[&suggestion.variant] == *label);
+                    earned += win;
+                    optimizer.reward(&suggestion.token, win).expect("a reward");
+                }
+                earned / rows.len() as f64
+            };
+            // One thread: CPU time is that of the process.
+            let found: Vec<f64> = (0..CONTEXTUAL_RUNS).map(once).collect();
+            let (mean, error) = mean_and_error(&found);
+            println!(
+                "{file}, {name}: {mean:.4} ± {error:.4} per round ({CONTEXTUAL_RUNS} runs), {:.0} rounds per CPU second",
+                found.len() as f64 * rows.len() as f64 / (cpu_s() - begun)
+            );
+        }
     }
 }
 

@@ -120,8 +120,10 @@ function suggestion(text, end, length, concept, row, candidates) {
   }
 }
 
-// Shared by all suggestions of one policy.
+// Suggestions of one policy share its candidates.
 const frozen = (candidates) => Object.freeze(candidates.map((candidate) => Object.freeze(candidate)))
+
+const withFrozen = (suggested) => ({ ...suggested, candidates: frozen(suggested.candidates) })
 
 /** The policies of no more concepts than this are kept in mind. */
 const MAX_SEEN = 1024
@@ -176,7 +178,7 @@ export class PromptOptimizer {
       if (found !== null) return found
     }
     const features = context === undefined ? undefined : Array.from(context, (x, i) => check.number(`context[${i}]`, x))
-    return this.#call('suggest', { concept, decision, epoch, context: features })
+    return withFrozen(await this.#call('suggest', { concept, decision, epoch, context: features }))
   }
 
   /** A suggestion without a turn of libuv's pool, where neither the store nor a new policy is needed; else null. */
@@ -217,7 +219,8 @@ export class PromptOptimizer {
   }
 
   async suggestTop(concept, count) {
-    return this.#call('suggest_top', { concept: check.text('concept', concept), count: check.whole('count', count) })
+    const found = await this.#call('suggest_top', { concept: check.text('concept', concept), count: check.whole('count', count) })
+    return found.map(withFrozen)
   }
 
   async suggestDuel(concept) {
