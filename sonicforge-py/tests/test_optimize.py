@@ -72,7 +72,7 @@ def test_at_once_is_the_same():
     kept.reward(kept.suggest("rain").token, 1)
     assert dict(kept.suggest("rain").candidates) == dict(kept.suggest("rain").candidates) == kept.policy("rain")
     assert kept.policy("rain") != make().policy("rain")
-    with pytest.raises(sf.InvalidArgumentError, match="24 digits"):
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="24 digits"):
         kept.suggest("rain", decision="zz")
 
 
