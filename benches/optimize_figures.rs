@@ -197,25 +197,32 @@ fn sharing(count: u64) {
     println!("20 concepts x 4 variants of 5 slots, one after another, 150 rounds each; the last ten concepts;");
     println!("regret as a ratio to independent Beta Thompson sampling with the same coins, {count} runs");
     for world in &WORLDS {
-        let pairs = runs(count, |run| {
-            (concepts(world, ModelChoice::Auto, run), concepts(world, ModelChoice::Independent, run))
+        let found = runs(count, |run| {
+            let with = |model, mode| concepts(world, model, mode, run);
+            [
+                with(ModelChoice::Auto, Mode::Thompson),
+                with(ModelChoice::Auto, Mode::Optimistic),
+                with(ModelChoice::Independent, Mode::Thompson),
+            ]
         });
-        print!("  {:<24}", world.name);
-        for (i, rounds) in [10, 50, 150].iter().enumerate() {
-            let (own, alone): (f64, f64) = pairs.iter().fold((0.0, 0.0), |s, p| (s.0 + p.0[i], s.1 + p.1[i]));
-            // The error of a ratio of sums, by the jackknife.
-            let n = pairs.len() as f64;
-            let left: Vec<f64> = pairs.iter().map(|p| (own - p.0[i]) / (alone - p.1[i])).collect();
-            let center = left.iter().sum::<f64>() / n;
-            let error = ((n - 1.0) / n * left.iter().map(|x| (x - center) * (x - center)).sum::<f64>()).sqrt();
-            print!("  first {rounds}: {:.2} ± {error:.2}", own / alone);
+        for (which, mode) in ["thompson (default)", "optimistic"].into_iter().enumerate() {
+            print!("  {:<24} {mode:<20}", world.name);
+            for (i, rounds) in [10, 50, 150].iter().enumerate() {
+                let (own, alone) = found.iter().fold((0.0, 0.0), |s, f| (s.0 + f[which][i], s.1 + f[2][i]));
+                // The error of a ratio of sums, by the jackknife.
+                let n = found.len() as f64;
+                let left: Vec<f64> = found.iter().map(|f| (own - f[which][i]) / (alone - f[2][i])).collect();
+                let center = left.iter().sum::<f64>() / n;
+                let error = ((n - 1.0) / n * left.iter().map(|x| (x - center) * (x - center)).sum::<f64>()).sqrt();
+                print!("  first {rounds}: {:.2} ± {error:.2}", own / alone);
+            }
+            println!();
         }
-        println!();
         let _ = std::io::stdout().flush();
     }
 }
 
-fn concepts(world: &World, model: ModelChoice, run: u64) -> [f64; 3] {
+fn concepts(world: &World, model: ModelChoice, mode: Mode, run: u64) -> [f64; 3] {
     let sizes = [7usize, 6, 7, 6, 6];
     let slots = sizes
         .iter()
@@ -238,6 +245,7 @@ fn concepts(world: &World, model: ModelChoice, run: u64) -> [f64; 3] {
             seed: run,
             refresh_rewards,
             refresh_ms: u32::MAX,
+            policy: PolicyParams { mode, ..PolicyParams::default() },
             ..Options::default()
         };
         PromptOptimizer::new(Some(space.clone()), Box::new(store.clone()), options).expect("options in range")
