@@ -197,25 +197,32 @@ fn sharing(count: u64) {
     println!("20 concepts x 4 variants of 5 slots, one after another, 150 rounds each; the last ten concepts;");
     println!("regret as a ratio to independent Beta Thompson sampling with the same coins, {count} runs");
     for world in &WORLDS {
-        let pairs = runs(count, |run| {
-            (concepts(world, ModelChoice::Auto, run), concepts(world, ModelChoice::Independent, run))
+        let found = runs(count, |run| {
+            let with = |model, mode| concepts(world, model, mode, run);
+            [
+                with(ModelChoice::Auto, Mode::Thompson),
+                with(ModelChoice::Auto, Mode::Optimistic),
+                with(ModelChoice::Independent, Mode::Thompson),
+            ]
         });
-        print!("  {:<24}", world.name);
-        for (i, rounds) in [10, 50, 150].iter().enumerate() {
-            let (own, alone): (f64, f64) = pairs.iter().fold((0.0, 0.0), |s, p| (s.0 + p.0[i], s.1 + p.1[i]));
-            // The error of a ratio of sums, by the jackknife.
-            let n = pairs.len() as f64;
-            let left: Vec<f64> = pairs.iter().map(|p| (own - p.0[i]) / (alone - p.1[i])).collect();
-            let center = left.iter().sum::<f64>() / n;
-            let error = ((n - 1.0) / n * left.iter().map(|x| (x - center) * (x - center)).sum::<f64>()).sqrt();
-            print!("  first {rounds}: {:.2} ± {error:.2}", own / alone);
+        for (which, mode) in ["thompson (default)", "optimistic"].into_iter().enumerate() {
+            print!("  {:<24} {mode:<20}", world.name);
+            for (i, rounds) in [10, 50, 150].iter().enumerate() {
+                let (own, alone) = found.iter().fold((0.0, 0.0), |s, f| (s.0 + f[which][i], s.1 + f[2][i]));
+                // The error of a ratio of sums, by the jackknife.
+                let n = found.len() as f64;
+                let left: Vec<f64> = found.iter().map(|f| (own - f[which][i]) / (alone - f[2][i])).collect();
+                let center = left.iter().sum::<f64>() / n;
+                let error = ((n - 1.0) / n * left.iter().map(|x| (x - center) * (x - center)).sum::<f64>()).sqrt();
+                print!("  first {rounds}: {:.2} ± {error:.2}", own / alone);
+            }
+            println!();
         }
-        println!();
         let _ = std::io::stdout().flush();
     }
 }
 
-fn concepts(world: &World, model: ModelChoice, run: u64) -> [f64; 3] {
+fn concepts(world: &World, model: ModelChoice, mode: Mode, run: u64) -> [f64; 3] {
     let sizes = [7usize, 6, 7, 6, 6];
     let slots = sizes
         .iter()
@@ -238,6 +245,7 @@ fn concepts(world: &World, model: ModelChoice, run: u64) -> [f64; 3] {
             seed: run,
             refresh_rewards,
             refresh_ms: u32::MAX,
+            policy: PolicyParams { mode, ..PolicyParams::default() },
             ..Options::default()
         };
         PromptOptimizer::new(Some(space.clone()), Box::new(store.clone()), options).expect("options in range")
@@ -294,6 +302,8 @@ fn concepts(world: &World, model: ModelChoice, run: u64) -> [f64; 3] {
     out
 }
 
+const CONTEXTUAL_RUNS: u64 = 20;
+
 /// Rows of `label,feature,feature…` from the files that benches/peers/optimize.py writes.
 fn contextual(files: &[String]) {
     for file in files {
@@ -306,30 +316,34 @@ fn contextual(files: &[String]) {
             })
             .collect();
         let arms = rows.iter().map(|r| r.0).max().unwrap_or(0) + 1;
-        let begun = cpu_s();
-        let once = |run: u64| {
-            let options = Options { seed: run, refresh_ms: u32::MAX, drift: Drift::None, ..Options::default() };
-            let optimizer = plain(options);
-            let offered = offer(&optimizer, "c", arms);
-            let place: BTreeMap<_, _> = offered.iter().enumerate().map(|(i, v)| (v.id, i)).collect();
-            let mut earned = 0.0;
-            for (round, (label, features)) in rows.iter().enumerate() {
-                let decision = Some(id(run, round as u64));
-                let how = SuggestOptions { decision, epoch: Some(0), context: Some(features) };
-                let suggestion = optimizer.suggest_with("c", &how).expect("a context in range");
-                let win = f64::from(place[&suggestion.variant] == *label);
-                earned += win;
-                optimizer.reward(&suggestion.token, win).expect("a reward");
-            }
-            earned / rows.len() as f64
-        };
-        let found: Vec<f64> = (0..10).map(once).collect();
-        let (low, high) = found.iter().fold((1.0, 0.0), |(l, h): (f64, f64), x| (l.min(*x), h.max(*x)));
-        println!(
-            "{file}: {:.3} per round (10 runs, {low:.3} to {high:.3}), {:.0} rounds per CPU second",
-            found.iter().sum::<f64>() / 10.0,
-            10.0 * rows.len() as f64 / (cpu_s() - begun)
-        );
+        for (name, mode) in [("thompson", Mode::Thompson), ("optimistic", Mode::Optimistic)] {
+            let begun = cpu_s();
+            let once = |run: u64| {
+                let policy = PolicyParams { mode, ..PolicyParams::default() };
+                let options =
+                    Options { seed: run, refresh_ms: u32::MAX, drift: Drift::None, policy, ..Options::default() };
+                let optimizer = plain(options);
+                let offered = offer(&optimizer, "c", arms);
+                let place: BTreeMap<_, _> = offered.iter().enumerate().map(|(i, v)| (v.id, i)).collect();
+                let mut earned = 0.0;
+                for (round, (label, features)) in rows.iter().enumerate() {
+                    let decision = Some(id(run, round as u64));
+                    let how = SuggestOptions { decision, epoch: Some(0), context: Some(features) };
+                    let suggestion = optimizer.suggest_with("c", &how).expect("a context in range");
+                    let win = f64::from(place[&suggestion.variant] == *label);
+                    earned += win;
+                    optimizer.reward(&suggestion.token, win).expect("a reward");
+                }
+                earned / rows.len() as f64
+            };
+            // One thread: CPU time is that of the process.
+            let found: Vec<f64> = (0..CONTEXTUAL_RUNS).map(once).collect();
+            let (mean, error) = mean_and_error(&found);
+            println!(
+                "{file}, {name}: {mean:.4} ± {error:.4} per round ({CONTEXTUAL_RUNS} runs), {:.0} rounds per CPU second",
+                found.len() as f64 * rows.len() as f64 / (cpu_s() - begun)
+            );
+        }
     }
 }
 
@@ -375,7 +389,7 @@ fn stop(count: u64) {
                     let posteriors = seen.map(|(n, s)| Posterior::Beta { a: 1.0 + s as f64, b: 1.0 + (n - s) as f64 });
                     let p = best(&posteriors, false).probabilities;
                     let leader = (0..4).fold(0, |m, i| if p[i] > p[m] { i } else { m });
-                    if round >= rule.at_least && p[leader] >= rule.p_best {
+                    if round >= 4 * rule.at_least && p[leader] >= rule.p_best {
                         return (round as f64, f64::from(leader != 0));
                     }
                     let how = SuggestOptions { decision: Some(id(run, round)), epoch: Some(0), context: None };

@@ -307,6 +307,7 @@ fn every_listed_name_is_there() {
         "optimize::PromptOptimizer::options" => optimize::PromptOptimizer::options,
         "optimize::PromptOptimizer::suggest" => optimize::PromptOptimizer::suggest,
         "optimize::PromptOptimizer::suggest_with" => optimize::PromptOptimizer::suggest_with,
+        "optimize::PromptOptimizer::try_suggest" => optimize::PromptOptimizer::try_suggest,
         "optimize::PromptOptimizer::suggest_batch" => optimize::PromptOptimizer::suggest_batch,
         "optimize::PromptOptimizer::suggest_top" => optimize::PromptOptimizer::suggest_top,
         "optimize::PromptOptimizer::suggest_duel" => optimize::PromptOptimizer::suggest_duel,

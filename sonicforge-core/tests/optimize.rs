@@ -227,6 +227,38 @@ fn bad_input() {
     assert_eq!(Options::from_json("{}").unwrap(), Options::default());
 }
 
+/// At once there is what needs neither the store nor a new policy, and it is what `suggest_with` says.
+#[test]
+fn at_once_or_not_at_all() {
+    let optimizer =
+        over(MemoryStore::new(), Options { refresh_ms: u32::MAX, refresh_rewards: 3, ..Options::default() });
+    assert_eq!(
+        optimizer.try_suggest("rain", &at(0)).unwrap(),
+        None,
+        "a concept without variants is an error elsewhere"
+    );
+    optimizer.start("rain", 4).unwrap();
+    assert_eq!(optimizer.try_suggest("rain", &at(0)).unwrap(), None, "nobody has made a policy");
+    let first = optimizer.suggest_with("rain", &at(0)).unwrap();
+    assert_eq!(optimizer.try_suggest("rain", &at(0)).unwrap(), Some(first));
+    for n in 0..60 {
+        let token = optimizer.suggest_with("rain", &at(n)).unwrap().token;
+        optimizer.reward(&token, coin(n).round()).unwrap();
+        let now = optimizer.try_suggest("rain", &at(n)).unwrap();
+        // The third reward since the store was asked makes the policy old.
+        assert_eq!(now.is_none(), n % 3 == 2, "{n}");
+        let slow = optimizer.suggest_with("rain", &at(n)).unwrap();
+        assert!(now.is_none_or(|now| now == slow), "{n}");
+    }
+    let context = SuggestOptions { context: Some(&[0.5]), ..at(0) };
+    assert_eq!(optimizer.try_suggest("rain", &context).unwrap(), None);
+    let discounting = over(MemoryStore::new(), Options { drift: Drift::Discount(0.9), ..Options::default() });
+    discounting.start("rain", 4).unwrap();
+    discounting.suggest_with("rain", &at(0)).unwrap();
+    let later = SuggestOptions { epoch: Some(1), ..at(0) };
+    assert_eq!(discounting.try_suggest("rain", &later).unwrap(), None, "another time is another policy");
+}
+
 /// A slot with one value, and a hundred thousand variants.
 #[test]
 fn small_and_large() {
@@ -435,6 +467,13 @@ fn the_report_as_json_and_text() {
         assert!(v.utility.low < v.utility.mean && v.utility.mean < v.utility.high && v.expected_loss >= 0.0);
     }
     assert!(optimizer.report_with("rain", &StopRule { p_best: 1.5, ..StopRule::default() }).is_err());
+    // Sixty rewards are fifteen for each of four variants.
+    let rule = |at_least| StopRule { p_best: 0.5, at_least, ..StopRule::default() };
+    let early = optimizer.report_with("rain", &rule(16)).unwrap();
+    assert!(!early.finished && early.verdict.starts_with("60 of at least 64 rewards"), "{}", early.verdict);
+    let report = optimizer.report_with("rain", &rule(15)).unwrap();
+    assert_eq!(report.finished, report.variants[0].p_best >= 0.5, "{}", report.verdict);
+    assert!(optimizer.report_with("rain", &StopRule { expected_loss: 1.0, ..rule(15) }).unwrap().finished);
 }
 
 /// Thompson sampling's regret on four prompts: far below uniform's 225 and UCB1's 101 in every mode. (The exact figures, over thousands

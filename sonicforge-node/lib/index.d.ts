@@ -1181,8 +1181,8 @@ export interface Suggestion {
   prompt: string
   /** The probability with which it was drawn; exact. */
   propensity: number
-  /** All that could have been drawn. */
-  candidates: { variant: string; propensity: number }[]
+  /** All that could have been drawn; frozen, since suggestions of one policy share it. */
+  candidates: readonly Readonly<{ variant: string; propensity: number }>[]
 }
 
 /** Two prompts to be compared. */
@@ -1365,7 +1365,10 @@ export class PromptOptimizer {
   ): Promise<{ retired: Variant[]; added: Variant[] }>
   /** The probabilities that suggestions are drawn with now, by variant id. */
   policy(concept: string): Promise<Record<string, number>>
-  /** What is known of a concept, and whether it is decided. */
+  /**
+   * What is known of a concept, and whether it is decided: when a variant is the best with probability `pBest` (.95), or when choosing
+   * the leader is expected to cost at most `expectedLoss` (0); not before `atLeast` (20) rewards for each variant on the average.
+   */
   report(
     concept: string,
     options?: { pBest?: number | undefined; expectedLoss?: number | undefined; atLeast?: number | undefined },

@@ -102,9 +102,37 @@ function seedText(seed) {
   return String(seed)
 }
 
+/** Characters after a token: the decision's, then those of the candidate's number. */
+const DECISION = 24
+const NUMBER = 8
+
+/** A suggestion from its short text and what all suggestions of its candidate have in common. */
+function suggestion(text, end, length, concept, row, candidates) {
+  const decision = end - NUMBER - DECISION
+  return {
+    token: text.slice(end - length, decision),
+    decision: text.slice(decision, end - NUMBER),
+    concept,
+    variant: row.variant,
+    prompt: row.prompt,
+    propensity: row.propensity,
+    candidates,
+  }
+}
+
+// Suggestions of one policy share its candidates.
+const frozen = (candidates) => Object.freeze(candidates.map((candidate) => Object.freeze(candidate)))
+
+const withFrozen = (suggested) => ({ ...suggested, candidates: frozen(suggested.candidates) })
+
+/** The policies of no more concepts than this are kept in mind. */
+const MAX_SEEN = 1024
+
 /** Learns which prompts please. Several workers and processes share one through its store. */
 export class PromptOptimizer {
   #native
+  // What is known of each concept's policy: its serial number, its candidates, and what suggestions of each have in common.
+  #seen = new Map()
 
   constructor(native, space) {
     if (!(native instanceof binding.PromptOptimizer)) throw typeError('use await PromptOptimizer.open(space, options)')
@@ -143,17 +171,56 @@ export class PromptOptimizer {
 
   async suggest(concept, options) {
     const { decision, epoch, context } = check.options(options, ['decision', 'epoch', 'context'])
+    check.text('concept', concept)
     if (epoch !== undefined) check.whole('epoch', epoch)
+    if (context === undefined) {
+      const found = this.#atOnce(concept, decision, epoch)
+      if (found !== null) return found
+    }
     const features = context === undefined ? undefined : Array.from(context, (x, i) => check.number(`context[${i}]`, x))
-    return this.#call('suggest', { concept: check.text('concept', concept), decision, epoch, context: features })
+    return withFrozen(await this.#call('suggest', { concept, decision, epoch, context: features }))
+  }
+
+  /** A suggestion without a turn of libuv's pool, where neither the store nor a new policy is needed; else null. */
+  #atOnce(concept, decision, epoch) {
+    if (decision !== undefined && decision !== null) check.text('decision', decision)
+    let seen = this.#seen.get(concept)
+    const text = sync(() => this.#native.trySuggest(concept, seen === undefined ? 0 : seen.serial, decision, epoch))
+    if (text === null) return null
+    const end = text.length
+    const number = Number.parseInt(text.slice(end - NUMBER), 16)
+    if (!text.startsWith('{')) return suggestion(text, end, end, concept, seen.rows.get(number), seen.candidates)
+    const cut = text.lastIndexOf('}') + 1
+    const { serial, candidates, ...row } = JSON.parse(text.slice(0, cut))
+    if (candidates) {
+      if (this.#seen.size >= MAX_SEEN) this.#seen.clear()
+      this.#seen.set(concept, (seen = { serial, candidates: frozen(candidates), rows: new Map() }))
+    }
+    seen.rows.set(number, row)
+    return suggestion(text, end, end - cut, concept, row, seen.candidates)
   }
 
   async suggestBatch(concept, count) {
-    return this.#call('suggest_batch', { concept: check.text('concept', concept), count: check.whole('count', count) })
+    check.text('concept', concept)
+    check.whole('count', count)
+    const { head, rows: texts } = await run({}, (job) => this.#native.suggestBatch(job, concept, count))
+    if (texts.length === 0) return []
+    const { candidates, drawn, width } = JSON.parse(head)
+    const shared = frozen(candidates)
+    const rows = new Map(drawn.map((row) => [row.index, row]))
+    const out = []
+    for (const text of texts) {
+      for (let end = width; end <= text.length; end += width) {
+        const row = rows.get(Number.parseInt(text.slice(end - NUMBER, end), 16))
+        out.push(suggestion(text, end, width, concept, row, shared))
+      }
+    }
+    return out
   }
 
   async suggestTop(concept, count) {
-    return this.#call('suggest_top', { concept: check.text('concept', concept), count: check.whole('count', count) })
+    const found = await this.#call('suggest_top', { concept: check.text('concept', concept), count: check.whole('count', count) })
+    return found.map(withFrozen)
   }
 
   async suggestDuel(concept) {

@@ -11,7 +11,7 @@ use sonicforge_core::error::{Error, Result};
 use sonicforge_core::io::Tags;
 
 use crate::generate::{MusicGen, MusicStream};
-use crate::optimize::PromptOptimizer;
+use crate::optimize::{Batch, PromptOptimizer};
 use crate::stream::{Reader, Writer};
 
 /// Copies the host's samples; it may write to them while we work.
@@ -46,6 +46,8 @@ pub enum Outcome {
     Sounds(Vec<AudioBuffer>),
     /// Codes of the codec, one array per codebook.
     Codes(Vec<Vec<u32>>),
+    /// Suggestions, as few texts.
+    Batch(Batch),
     /// An optimizer over its store.
     Optimizer(PromptOptimizer),
     /// A loaded model.
@@ -92,6 +94,12 @@ impl ToNapiValue for Outcome {
                 Outcome::Codes(codes) => {
                     let books: Vec<_> = codes.into_iter().map(Uint32Array::new).collect();
                     ToNapiValue::to_napi_value(env, books)
+                }
+                Outcome::Batch(Batch { head, rows }) => {
+                    let mut object = Object::new(&Env::from_raw(env))?;
+                    object.set_named_property("head", head)?;
+                    object.set_named_property("rows", rows)?;
+                    ToNapiValue::to_napi_value(env, object)
                 }
                 Outcome::Model(model) => {
                     model.weigh(Env::from_raw(env), 1)?;

@@ -78,6 +78,72 @@ test('metrics, duels, contexts and free text', async () => {
   assert.equal(await optimizer.flush(), 0)
 })
 
+test('a suggestion at once is the same suggestion', async () => {
+  const prompts = ['slow piano', '{"}ü雨"} ~', 'drums', 'a'.repeat(300), '~{']
+  const make = async () => {
+    const optimizer = await PromptOptimizer.open(null, { seed: 7, refreshMs: 4_000_000_000 })
+    for (const prompt of prompts) await optimizer.add('r\u00e9gn', prompt)
+    return optimizer
+  }
+  const kept = await make()
+  const first = await kept.suggest('r\u00e9gn', { decision: '0'.repeat(24), epoch: 1 })
+  for (let n = 0; n < 40; n += 1) {
+    const how = { decision: n.toString(16).padStart(24, '0'), epoch: 1 }
+    // Of an optimizer that has made no policy yet, the first suggestion cannot come at once.
+    const slow = await (await make()).suggest('r\u00e9gn', how)
+    assert.deepEqual(await kept.suggest('r\u00e9gn', how), slow)
+    assert.equal(slow.decision, how.decision)
+    assert.ok(prompts.includes(slow.prompt) && Object.isFrozen(slow.candidates[0]))
+  }
+  // After a reward there is another policy.
+  for (let n = 0; n < 5; n += 1) await kept.reward((await kept.suggest('r\u00e9gn')).token, 1)
+  const seen = new Map()
+  for (let n = 0; n < 200; n += 1) {
+    const { candidates, variant, propensity } = await kept.suggest('r\u00e9gn')
+    seen.set(variant, propensity)
+    assert.deepEqual(Object.fromEntries(candidates.map((c) => [c.variant, c.propensity])), await kept.policy('r\u00e9gn'))
+    assert.equal(candidates.find((c) => c.variant === variant).propensity, propensity)
+  }
+  assert.notDeepEqual([...seen.values()], first.candidates.map(() => 0.2))
+  await assert.rejects(kept.suggest('r\u00e9gn', { decision: 'zz' }), { code: 'SF_INVALID_ARGUMENT', message: /24 digits/ })
+  await assert.rejects(kept.suggest('nowhere'), { code: 'SF_INVALID_ARGUMENT', message: /no variants/ })
+})
+
+test('more concepts than are kept in mind', async () => {
+  const many = await PromptOptimizer.open(null, { refreshMs: 4_000_000_000, model: 'independent' })
+  const concepts = Array.from({ length: 1_100 }, (_, n) => `concept ${n}`)
+  await Promise.all(concepts.map((concept) => many.add(concept, `prompt of ${concept}`)))
+  for (let round = 0; round < 3; round += 1) {
+    for (const concept of concepts) {
+      const { prompt, candidates } = await many.suggest(concept)
+      assert.equal(prompt, `prompt of ${concept}`)
+      assert.equal(candidates.length, 1)
+    }
+  }
+})
+
+test('a batch', async () => {
+  const optimizer = await PromptOptimizer.open(space, { seed: 5n })
+  await optimizer.start('rain', 12)
+  assert.deepEqual(await optimizer.suggestBatch('rain', 0), [])
+  const batch = await optimizer.suggestBatch('rain', 333)
+  assert.equal(new Set(batch.map(({ token }) => token)).size, 333)
+  const texts = new Map((await optimizer.variants('rain')).map(({ id, text }) => [id, text]))
+  const policy = await optimizer.policy('rain')
+  for (const { concept, prompt, variant, propensity, candidates } of batch) {
+    assert.equal(concept, 'rain')
+    assert.equal(prompt, texts.get(variant))
+    assert.equal(propensity, policy[variant])
+    assert.equal(candidates, batch[0].candidates)
+  }
+  assert.ok(new Set(batch.map(({ variant }) => variant)).size > 8)
+  assert.ok((await optimizer.rewardAll(batch.map(({ token }) => ({ token, value: 1 })))).every((what) => what === 'new'))
+  // The ledger has the decisions that the suggestions name.
+  const state = await optimizer.exportState()
+  assert.ok(batch.every(({ decision }) => state.includes(decision)))
+  await assert.rejects(optimizer.suggestBatch('nowhere', 3), { code: 'SF_INVALID_ARGUMENT' })
+})
+
 test('what is wrong is said', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'sonicforge-'))
   writeFileSync(join(folder, 'text.db'), 'this is no database at all, but long enough to be looked at'.repeat(20))

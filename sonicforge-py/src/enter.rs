@@ -1,6 +1,7 @@
-//! The only two ways into the core: [`enter`] for what is soon over, [`enter_long`] for what can take seconds.
+//! The only ways into the core: [`enter`] for what is soon over, [`enter_long`] for what can take seconds, and [`enter_at_once`] for
+//! what waits for nobody and takes no longer than letting the GIL go and having it again.
 //!
-//! Both release the GIL, turn errors into exceptions and catch panics: a panic that reached Python would be a
+//! The first two release the GIL; all turn errors into exceptions and catch panics: a panic that reached Python would be a
 //! `BaseException`, which no `except Exception` of a host sees.
 
 use std::ops::ControlFlow;
@@ -24,6 +25,11 @@ const NEWS: Duration = Duration::from_millis(40);
 /// Runs `work` with the GIL released.
 pub fn enter<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     py.detach(|| guarded(work)).map_err(|error| errors::to_py(py, error))
+}
+
+/// Runs `work`, which takes a microsecond or two and waits for nothing, with the GIL held.
+pub fn enter_at_once<T>(py: Python<'_>, work: impl FnOnce() -> Result<T>) -> PyResult<T> {
+    guarded(work).map_err(|error| errors::to_py(py, error))
 }
 
 /// Runs `work` on a thread of its own while this one looks for signals and hands progress to the caller's function.

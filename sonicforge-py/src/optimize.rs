@@ -12,7 +12,7 @@ use sonicforge_core::optimize::{
     SuggestOptions, Variant, VariantId,
 };
 
-use crate::enter::enter;
+use crate::enter::{enter, enter_at_once};
 use crate::json;
 
 /// What to generate next: the token that its reward is to come back with, the prompt, and how probable it was.
@@ -118,10 +118,15 @@ impl Optimizer {
         epoch: Option<u32>,
         context: Option<Vec<f64>>,
     ) -> PyResult<Suggestion> {
-        enter(py, || {
+        let how = |decision: Option<&str>| -> Result<SuggestOptions<'_>> {
             let decision = decision.map(str::parse).transpose()?;
-            Ok(self.0.suggest_with(concept, &SuggestOptions { decision, epoch, context: context.as_deref() })?.into())
-        })
+            Ok(SuggestOptions { decision, epoch, context: context.as_deref() })
+        };
+        // Mostly it is there at once.
+        if let Some(suggestion) = enter_at_once(py, || self.0.try_suggest(concept, &how(decision)?))? {
+            return Ok(suggestion.into());
+        }
+        enter(py, || Ok(self.0.suggest_with(concept, &how(decision)?)?.into()))
     }
 
     fn suggest_batch(&self, py: Python<'_>, concept: &str, count: usize) -> PyResult<Vec<Suggestion>> {

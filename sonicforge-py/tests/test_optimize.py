@@ -54,6 +54,28 @@ def test_it_learns():
     assert evaluation.decisions == 300 and evaluation.dr is not None
 
 
+def test_at_once_is_the_same():
+    def make():
+        made = sf.PromptOptimizer(SPACE, seed=9, refresh_ms=4_000_000_000)
+        made.start("rain")
+        return made
+
+    def all_of(s):
+        return s.token, s.decision, s.concept, s.variant, s.prompt, s.propensity, s.candidates
+
+    kept = make()
+    kept.suggest("rain")
+    for n in range(30):
+        # Of an optimizer that has made no policy yet, the first suggestion cannot come at once.
+        slow = make().suggest("rain", decision=f"{n:024x}", epoch=1)
+        assert all_of(kept.suggest("rain", decision=f"{n:024x}", epoch=1)) == all_of(slow)
+    kept.reward(kept.suggest("rain").token, 1)
+    assert dict(kept.suggest("rain").candidates) == dict(kept.suggest("rain").candidates) == kept.policy("rain")
+    assert kept.policy("rain") != make().policy("rain")
+    with pytest.raises(sf.exceptions.InvalidArgumentError, match="24 digits"):
+        kept.suggest("rain", decision="zz")
+
+
 def report_variants(report):
     return [row.variant for row in report.variants]
 

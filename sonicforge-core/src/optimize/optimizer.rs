@@ -1,7 +1,7 @@
 //! The door: suggest, reward, and what keeps them in step with the store.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand_chacha::ChaCha8Rng;
@@ -275,9 +275,7 @@ impl PromptOptimizer {
     }
 
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, State>> {
-        self.state
-            .lock()
-            .map_err(|_| Error::Internal("an earlier call on this optimizer panicked; make a new one".into()))
+        self.state.lock().map_err(|_| broken())
     }
 
     /// Asks the store for everything that others have done.
@@ -324,16 +322,25 @@ impl PromptOptimizer {
 
     /// Asks the store again where that is due: never more than a twentieth of the time is spent on it.
     fn keep_up(&self, state: &mut State) -> Result<()> {
-        let every = Duration::from_millis(u64::from(self.options.refresh_ms));
-        let due =
-            |asked: Option<(Instant, Duration)>| asked.is_none_or(|(at, took)| at.elapsed() >= every.max(20 * took));
-        if due(state.variants_asked) {
+        let (variants, counts) = self.due(state);
+        if variants {
             self.fetch_variants(state)?;
         }
-        if state.pending >= u64::from(self.options.refresh_rewards) || due(state.asked) {
+        if counts {
             self.fetch_counts(state)?;
         }
         Ok(())
+    }
+
+    /// Whether the store is to be asked for variants, and whether for counters.
+    fn due(&self, state: &State) -> (bool, bool) {
+        let every = Duration::from_millis(u64::from(self.options.refresh_ms));
+        let now = Instant::now();
+        let due = |asked: Option<(Instant, Duration)>| {
+            asked.is_none_or(|(at, took)| now.duration_since(at) >= every.max(20 * took))
+        };
+        let news = state.pending >= u64::from(self.options.refresh_rewards);
+        (due(state.variants_asked), news || due(state.asked))
     }
 
     /// The bucket of now.
@@ -344,13 +351,8 @@ impl PromptOptimizer {
 
     /// The concept as it is now; for an `epoch` that matters only to discounting.
     pub(super) fn view(&self, state: &mut State, concept: &str, epoch: u32) -> Result<Arc<View>> {
-        let moves = !matches!(self.options.drift, Drift::None | Drift::Auto);
-        if let Some(view) = state.views.get(concept) {
-            let news = state.since.get(concept).copied().unwrap_or(0);
-            let patience = u64::from(self.options.refresh_rewards).max(view.offered.len() as u64 / 8);
-            if news < patience && (!moves || view.epoch == epoch) {
-                return Ok(view.clone());
-            }
+        if let Some(view) = self.held(state, concept, epoch) {
+            return Ok(view);
         }
         let mut filter = state.filters.remove(concept).unwrap_or_default();
         let maker = Maker { options: &self.options, variants: &state.variants, counters: &state.counters, epoch };
@@ -360,6 +362,15 @@ impl PromptOptimizer {
         state.since.remove(concept);
         state.views.insert(concept.into(), view.clone());
         Ok(view)
+    }
+
+    /// The view that was made before, where it is still good.
+    fn held(&self, state: &State, concept: &str, epoch: u32) -> Option<Arc<View>> {
+        let view = state.views.get(concept)?;
+        let moves = !matches!(self.options.drift, Drift::None | Drift::Auto);
+        let news = state.since.get(concept).copied().unwrap_or(0);
+        let patience = u64::from(self.options.refresh_rewards).max(view.offered.len() as u64 / 8);
+        (news < patience && (!moves || view.epoch == epoch)).then(|| view.clone())
     }
 
     fn nothing_to_offer(&self, state: &State, concept: &str) -> Error {
@@ -411,6 +422,30 @@ impl PromptOptimizer {
             view.hash,
             context,
         ))
+    }
+
+    /// The same where it can be had at once; `None` where the store has to be asked, the policy to be renewed or another thread to be
+    /// waited for, and at every context. For event loops, which call [`PromptOptimizer::suggest_with`] elsewhere after a `None`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where an earlier call panicked, or the system has no entropy.
+    pub fn try_suggest(&self, concept: &str, how: &SuggestOptions<'_>) -> Result<Option<Suggestion>> {
+        if how.context.is_some() {
+            return Ok(None);
+        }
+        let epoch = how.epoch.unwrap_or_else(|| self.epoch());
+        let state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Poisoned(_)) => return Err(broken()),
+        };
+        if self.due(&state) != (false, false) {
+            return Ok(None);
+        }
+        let Some(view) = self.held(&state, concept, epoch) else { return Ok(None) };
+        drop(state);
+        let decision = how.decision.map_or_else(fresh, Ok)?;
+        Ok(Some(self.draw(&view, decision, epoch)))
     }
 
     /// P(best) of the eligible variants at a context.
@@ -884,6 +919,10 @@ impl PromptOptimizer {
         self.keep_up(&mut state)?;
         Ok(self.view(&mut state, concept, self.epoch())?.candidates.clone())
     }
+}
+
+fn broken() -> Error {
+    Error::Internal("an earlier call on this optimizer panicked; make a new one".into())
 }
 
 fn no_entropy(error: getrandom::Error) -> Error {

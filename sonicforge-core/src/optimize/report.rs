@@ -23,7 +23,8 @@ pub struct StopRule {
     pub p_best: f64,
     /// Or when choosing the leader is expected to cost at most this much utility per decision; 0 asks for certainty only.
     pub expected_loss: f64,
-    /// But not before so many rewards.
+    /// But not before so many rewards for each offered variant, on the average. Who looks after every reward looks often, and most wrong
+    /// leaders pass with the first few.
     pub at_least: u64,
 }
 
@@ -172,7 +173,7 @@ impl PromptOptimizer {
             .collect();
         variants.sort_by(|a, b| b.p_best.total_cmp(&a.p_best).then(a.variant.id.cmp(&b.variant.id)));
         let rewards: f64 = view.stats.iter().map(|s| s[0].n).sum();
-        let (finished, verdict) = decide(&variants[0], rewards, rule);
+        let (finished, verdict) = decide(&variants[0], rewards, k, rule);
         Ok(PromptReport {
             schema: SCHEMA,
             concept: concept.into(),
@@ -192,11 +193,12 @@ fn is_probability(posterior: &super::posterior::Posterior) -> bool {
     matches!(posterior, super::posterior::Posterior::Beta { .. } | super::posterior::Posterior::LogitNormal { .. })
 }
 
-fn decide(leader: &VariantReport, rewards: f64, rule: &StopRule) -> (bool, String) {
+fn decide(leader: &VariantReport, rewards: f64, variants: usize, rule: &StopRule) -> (bool, String) {
     let (name, p, loss) = (&leader.variant.text, leader.p_best, leader.expected_loss);
     let state = format!("\"{name}\" is the best with probability {p:.3}; choosing it is expected to cost {loss:.4}");
-    if rewards < rule.at_least as f64 {
-        return (false, format!("{rewards} of at least {} rewards; {state}", rule.at_least));
+    let needed = rule.at_least.saturating_mul(variants as u64);
+    if rewards < needed as f64 {
+        return (false, format!("{rewards} of at least {needed} rewards; {state}"));
     }
     if p >= rule.p_best {
         return (true, format!("decided: {state}"));

@@ -12,7 +12,9 @@ pub struct DecisionId(pub [u8; 12]);
 
 impl std::fmt::Display for DecisionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        let digit = |i: usize| b"0123456789abcdef"[usize::from(self.0[i / 2] >> (4 * (1 - i % 2)) & 15)];
+        let digits: [u8; 24] = std::array::from_fn(digit);
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

@@ -452,7 +452,7 @@ class PromptOptimizer:
         """What is known of a concept, and whether it is decided.
 
         It is when a variant is the best with probability `p_best`, or when choosing the leader is expected to cost at
-        most `expected_loss`; not before `at_least` rewards.
+        most `expected_loss`; not before `at_least` rewards for each variant on the average.
         """
         rule = _json({"p_best": p_best, "expected_loss": expected_loss, "at_least": at_least})
         return PromptReport.from_dict(json.loads(self._native.report(concept, rule)))
