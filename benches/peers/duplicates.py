@@ -1,7 +1,7 @@
 """Are the duplicates of a folder found, and nothing else? Whole files through codecs, equalizers, other speeds and cuts.
 
     cargo build --release -p sonicforge-benches --features sonicforge-core/opus --bin index-figures
-    python benches/peers/duplicates.py --music DIR [--tracks 24] [--work DIR] [--jobs 2]
+    python benches/peers/duplicates.py --music DIR [--tracks 26] [--work DIR] [--jobs 2]
 
 All tracks of `--music` that are 60 to 480 s long are put into one folder (as links), and of `--tracks` of them, chosen at random,
 one copy for each condition. Counted are the copies that are in a group with their original, what their relation is called, and all
@@ -62,10 +62,17 @@ def make(job: tuple[pathlib.Path, pathlib.Path, list[str]]) -> None:
     part.rename(out)
 
 
+def different(names: dict[str, str], unread: set[str]) -> int:
+    """Pairs of files that are not of one original."""
+    sizes = collections.Counter(name for copy, name in names.items() if copy not in unread).values()
+    total = sum(sizes)
+    return (total * (total - 1) - sum(n * (n - 1) for n in sizes)) // 2
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--music", type=pathlib.Path, required=True)
-    parser.add_argument("--tracks", type=int, default=24)
+    parser.add_argument("--tracks", type=int, default=26)
     parser.add_argument("--work", type=pathlib.Path, help="keep the copies here")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
@@ -93,6 +100,7 @@ def main() -> None:
             list(pool.map(make, jobs))
         got = json.loads(subprocess.run([program(), "dedupe", folder, folder.parent / "index"], stdout=subprocess.PIPE, check=True).stdout)
     report = got["report"]
+    unread = {name for name, _ in got["scan"]["failed"]}
     where = {i: n for n, group in enumerate(report["groups"]) for i in group["ids"]}
     found: dict[str, list[str]] = collections.defaultdict(list)
     pairs = [p for g in report["groups"] for p in g["pairs"]]
@@ -100,7 +108,7 @@ def main() -> None:
     values = {frozenset((p["first"], p["second"])): (p["score"], p["agreement"]) for p in pairs}
     scores: dict[str, list[tuple[float | None, float | None]]] = collections.defaultdict(list)
     for copy, name in names.items():
-        if copy != name:
+        if copy != name and name not in unread:
             condition = copy.rsplit("@", 1)[1].rsplit(".", 1)[0]
             together = where.get(copy, -1) == where.get(name, -2)
             scores[condition].append(values.get(frozenset((copy, name)), (None, None)))
@@ -116,7 +124,7 @@ def main() -> None:
     strangers = [p for p in pairs if names[p["first"]] != names[p["second"]]]
     shares = [p for p in report["shares"] if names[p["first"]] != names[p["second"]]]
     print(json.dumps({
-        "tracks": len(known), "pairs of originals": len(known) * (len(known) - 1) // 2, "conditions": rows,
+        "tracks": len(known), "pairs of different originals": different(names, unread), "conditions": rows,
         "different originals, as duplicates": strangers, "different originals, sharing": shares,
         "scan_failed": got["scan"]["failed"], "duplicates_wall_s": got["duplicates_wall_s"],
     }, indent=1))  # fmt: skip

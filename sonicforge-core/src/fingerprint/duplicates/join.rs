@@ -10,7 +10,7 @@ use super::report::{DUPLICATES_SCHEMA, DuplicateGroup, DuplicatePair, DuplicateR
 use super::words;
 use crate::error::{Error, Result, in_range};
 use crate::fingerprint::index::{Snapshot, parallel};
-use crate::fingerprint::landmark::{self, FRAME_S, Placed, align};
+use crate::fingerprint::landmark::{self, FRAME_S, Placed, Shared, align};
 use crate::fingerprint::{IndexTrack, Posting, Postings, QueryOptions, Sketch, Star, TrackAt};
 use crate::progress::{Progress, Step, check};
 
@@ -44,6 +44,8 @@ const PROBE_SCORE: f64 = 8.0;
 const PROBE_LIMIT: usize = 8;
 /// Of the windows of an overlap, the share that must agree for it to be one work.
 const AGREEMENT: f64 = 0.75;
+/// What the windows that agree must score on average: copies have 33 and more, chance combinations of key and beat up to 13.
+const PAIR_SCORE: f64 = 16.0;
 /// Share of the shorter track that must lie within the other.
 const WHOLE: f64 = 0.8;
 /// Factors this close to 1 are no other speed and no other key.
@@ -311,7 +313,12 @@ impl Join<'_> {
         let (a, b) = (&listed[c.first], &listed[c.second]);
         let (first, second) = (self.track(a)?, self.track(b)?);
         let aligned = align(&first.landmarks, &second.landmarks, &c.placed);
-        let shared_s: f64 = aligned.shared.iter().map(|s| s.first_s.1 - s.first_s.0).sum();
+        let length = |s: &Shared| s.first_s.1 - s.first_s.0;
+        let shared_s: f64 = aligned.shared.iter().map(length).sum();
+        let score = aligned.shared.iter().map(|s| s.score * length(s)).sum::<f64>() / shared_s.max(1.0);
+        if score < PAIR_SCORE {
+            return Ok(None);
+        }
         let tempo = c.placed.tempo_factor;
         let offset = c.placed.second_s - c.placed.first_s * tempo;
         // From and to in the first where the second sounds, or would.
@@ -342,13 +349,11 @@ impl Join<'_> {
             } else {
                 Relation::Remaster
             }
-        } else if aligned.shared.iter().any(|s| s.first_s.1 - s.first_s.0 >= self.options.min_shared_s) {
+        } else if aligned.shared.iter().any(|s| length(s) >= self.options.min_shared_s) {
             Relation::Shares
         } else {
             return Ok(None);
         };
-        let windows = aligned.shared.iter().map(|s| s.first_s.1 - s.first_s.0);
-        let score = aligned.shared.iter().zip(windows).map(|(s, w)| s.score * w).sum::<f64>() / shared_s;
         let mut pair = DuplicatePair {
             first: first.id,
             second: second.id,

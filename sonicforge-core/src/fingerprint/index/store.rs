@@ -211,8 +211,9 @@ impl SegmentStore {
         kept.recovery.dropped_bytes = if begun { replay.dropped } else { 0 };
         for name in names {
             let ours = name.starts_with("log-") || name.starts_with("segment-") || name == manifest::NEW;
-            if ours && name != manifest.log && manifest.segments.iter().all(|s| s.file != name) {
-                files.remove(&name).map_err(|e| Error::io("cannot remove", place.join(&name), e))?;
+            let named = name == manifest.log || manifest.segments.iter().any(|s| s.file == name);
+            // Where it cannot be removed now (a reader on Windows has it open) the next writer tries again.
+            if ours && !named && files.remove(&name).is_ok() {
                 kept.recovery.dropped_files.push(name);
             }
         }

@@ -28,7 +28,7 @@ pub use matching::{Match, QueryOptions, THRESHOLD};
 pub use postings::{Posting, Postings, TrackAt};
 pub use sketch::Sketch;
 
-pub(super) use alignment::{Placed, align};
+pub(super) use alignment::{Placed, Shared, align};
 pub(super) use explain::explain;
 pub(super) use matching::search;
 pub(super) use peaks::Extractor;
