@@ -9,7 +9,7 @@ use crate::fingerprint::IndexTrack;
 /// Where a pair of peaks was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Posting {
-    /// Which pair, below 2²¹: see [`Constellation::pairs`](super::Constellation::pairs).
+    /// Which pair, below 2²⁰: see [`Constellation::pairs`](super::Constellation::pairs).
     pub key: u32,
     /// Frame of its first peak on the time line of the segment.
     pub frame: u32,
