@@ -157,7 +157,7 @@ impl Search<'_> {
             }
         }
         let mut found: Vec<(Found, usize)> = Vec::new();
-        let many = MANY_WINDOWS * windows.len().ilog2() as f32;
+        let many = MANY_WINDOWS * windows.len().max(1).ilog2() as f32;
         for (i, window) in windows.iter_mut().enumerate() {
             self.finish(window)?;
             found.extend(window.best.iter().map(|f| (Found { score: f.score - many, ..*f }, i)));
