@@ -666,9 +666,13 @@ impl PostingStore for SegmentStore {
 
 impl Drop for SegmentStore {
     fn drop(&mut self) {
-        // A thread that still writes must not outlive the lock.
-        if let Some(merging) = self.kept.as_mut().and_then(|k| k.writer.as_mut()).and_then(|w| w.merging.take()) {
-            let _ = self.install(merging);
+        // A thread that still writes must not outlive the lock. In a fork of the process that opened the index there is none.
+        let writer = self.kept.as_mut().and_then(|k| k.writer.as_mut());
+        let forked = writer.as_ref().is_some_and(|w| w.process != std::process::id());
+        match writer.and_then(|w| w.merging.take()) {
+            Some(merging) if forked => std::mem::forget(merging.thread),
+            Some(merging) => drop(self.install(merging)),
+            None => {}
         }
     }
 }
