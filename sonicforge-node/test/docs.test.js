@@ -9,7 +9,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { AudioBuffer, testing } from '../lib/index.js'
-import { folder, here } from './support.js'
+import { folder, here, melody } from './support.js'
 
 const docs = here('../../docs/')
 const pages = [here('../../README.md'), here('../README.md')].concat(
@@ -71,7 +71,7 @@ test('the example from words to a master runs', async (t) => {
 
 test('the examples that identify and find duplicates run', async (t) => {
   const place = folder(t)
-  const music = testing.signal('music', { seed: 1, seconds: 40 })
+  const music = melody(1, { seconds: 40 })
   mkdirSync(join(place, 'music'))
   await music.write(join(place, 'music', 'one.flac'))
   await music.trim(6).write(join(place, 'music', 'cut.flac'))

@@ -17,7 +17,7 @@ import {
   mergeTopk,
   testing,
 } from '../lib/index.js'
-import { folder } from './support.js'
+import { folder, melody } from './support.js'
 
 const audio = testing.signal('music', { seed: 3, sampleRate: 44_100, channels: 2, seconds: 10 })
 
@@ -63,26 +63,6 @@ test('what is refused', async () => {
   assert.throws(() => acoustidLookup({}, { client: 'key' }), { name: 'TypeError', message: /expected a Fingerprint/ })
   assert.throws(() => acoustidSubmit([{ fingerprint: print, colour: 'red' }], { client: 'key', user: 'me' }), /colour/)
 })
-
-/** Notes at random times and heights; every seed is another piece. */
-function melody(seed, { seconds = 30, speed = 1 } = {}) {
-  const rate = 22_050
-  let state = BigInt(seed * 7_919 + 1)
-  const random = () => {
-    state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffffffffffffffffn
-    return Number(state >> 11n) / 2 ** 53
-  }
-  const out = new Float32Array(Math.floor((seconds / speed) * rate) + rate)
-  for (let at = 0; at < seconds; at += 0.06 + 0.24 * random()) {
-    const hz = 180 * 2 ** (Math.floor(random() * 44) / 12)
-    const start = Math.floor((at / speed) * rate)
-    for (let n = 0; n < rate; n += 1) {
-      const t = (n / rate) * speed
-      out[start + n] += Math.exp(-4 * t) * 0.2 * Math.sin(2 * Math.PI * hz * t)
-    }
-  }
-  return AudioBuffer.fromChannels([out], { sampleRate: rate })
-}
 
 const cut = (sound, from, to) =>
   AudioBuffer.fromChannels([sound.channel(0).slice(from * sound.sampleRate, to * sound.sampleRate)], { sampleRate: sound.sampleRate })

@@ -9,7 +9,8 @@ use sonicforge_core::error::{Error, Result};
 use sonicforge_core::fingerprint::acoustid::{self, Submission};
 use sonicforge_core::fingerprint::{self, Chromaprint, Fingerprint, FingerprintParams};
 use sonicforge_core::fingerprint::{
-    Change, DuplicateOptions, DuplicateReport, IndexOptions, IndexTrack, QueryOptions, ScanOptions, Sketch, Snapshot,
+    Change, DuplicateOptions, DuplicateReport, IndexOptions, IndexTrack, Match, QueryOptions, ScanOptions, Sketch,
+    Snapshot,
 };
 use sonicforge_core::plot;
 use sonicforge_core::progress::Step;

@@ -66,11 +66,12 @@ def test_example_optimize(folder, capsys, monkeypatch):
     assert Path("optimize.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_examples_identify_and_dedupe(folder, capsys, monkeypatch):
+def test_examples_identify_and_dedupe(folder, capsys, monkeypatch, melody):
     Path("music").mkdir()
-    sf.testing.signal("music", seed=1, seconds=40).write("music/one.flac")
-    sf.testing.signal("music", seed=1, seconds=40).trim(start_s=6).write("music/cut.flac")
-    sf.testing.signal("music", seed=1, seconds=40).trim(start_s=12, end_s=22).write("excerpt.wav")
+    piece = melody(1, seconds=40.0)
+    piece.write("music/one.flac")
+    piece.trim(start_s=6).write("music/cut.flac")
+    piece.trim(start_s=12, end_s=22).write("excerpt.wav")
     for name, given in {"identify": ["excerpt.wav", "index", "why.svg"], "dedupe": ["index", "report.json"]}.items():
         monkeypatch.setattr(sys, "argv", [f"{name}.py", "music", *given])
         runpy.run_path(str(ROOT / "examples" / "python" / f"{name}.py"), run_name="__main__")

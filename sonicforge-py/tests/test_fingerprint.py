@@ -77,21 +77,7 @@ def test_acoustid_refuses_what_the_service_would(audio):
         sf.acoustid_submit([(print_, {"colour": "red"})], client="key", user="me")
 
 
-def melody(seed, seconds=30.0, speed=1.0):
-    """Notes at random times and heights; every seed is another piece."""
-    rng, rate = np.random.default_rng(seed), 22_050
-    out = np.zeros(int(seconds / speed * rate) + rate, np.float32)
-    at = 0.0
-    while at < seconds:
-        hz = 180.0 * 2 ** (rng.integers(0, 44) / 12)
-        start = int(at / speed * rate)
-        t = np.arange(rate) / rate * speed
-        out[start : start + rate] += (np.exp(-4 * t) * 0.2 * np.sin(2 * np.pi * hz * t)).astype(np.float32)
-        at += rng.uniform(0.06, 0.3)
-    return sf.AudioBuffer(out[: int(seconds / speed * rate)], rate)
-
-
-def test_an_index_knows_excerpts_again():
+def test_an_index_knows_excerpts_again(melody):
     index = sf.Index()
     for seed in range(8):
         index.insert(f"piece {seed}", sf.fingerprint(melody(seed)))
@@ -111,7 +97,7 @@ def test_an_index_knows_excerpts_again():
         index.query(melody(1), max_tempo_percent=50.0)
 
 
-def test_an_index_in_a_folder_survives_and_is_shared(tmp_path):
+def test_an_index_in_a_folder_survives_and_is_shared(tmp_path, melody):
     prints = {f"piece {seed}": sf.fingerprint(melody(seed, seconds=20.0)) for seed in range(4)}
     excerpt = melody(2, seconds=20.0).trim(start_s=5.0, end_s=15.0)
     with sf.Index.open(tmp_path / "index", lock_timeout_s=0.1) as index:
@@ -159,7 +145,7 @@ def test_an_index_in_a_folder_survives_and_is_shared(tmp_path):
     assert "<image" in other.match_svg(asked[0], match)
 
 
-def test_a_folder_its_duplicates_and_files(tmp_path):
+def test_a_folder_its_duplicates_and_files(tmp_path, melody):
     music = tmp_path / "music"
     music.mkdir()
     piece = melody(4, seconds=45.0)

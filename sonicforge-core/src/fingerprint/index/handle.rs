@@ -22,7 +22,7 @@ use crate::progress::Progress;
 /// use sonicforge_core::testing::Signal;
 ///
 /// let folder = tempfile::tempdir().unwrap();
-/// let audio = Signal::Music { seed: 1 }.render(22_050, 1, 20.0)?;
+/// let audio = Signal::Music { seed: 1 }.render(22_050, 1, 10.0)?;
 /// let mut index = Index::open(folder.path(), &IndexOptions::default())?;
 /// index.insert("my song", &Fingerprint::of(&audio)?)?; // on the disk when it returns
 /// drop(index);
