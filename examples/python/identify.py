@@ -12,7 +12,9 @@ import sonicforge as sf
 def main(music: str, excerpt: str, place: str = "index", picture: str = "") -> None:
     with sf.Index.open(place) as index:
         report = index.scan(music, progress=True)
-        print(f"{len(index)} tracks; {len(report.added)} new, {len(report.removed)} gone, {len(report.failed)} not readable")
+        print(
+            f"{len(index)} tracks; {len(report.added)} new, {len(report.removed)} gone, {len(report.failed)} not readable"
+        )
         audio = sf.AudioBuffer.read(excerpt)
         found = index.query(audio, limit=3)
         for match in found:

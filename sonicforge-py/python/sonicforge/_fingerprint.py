@@ -347,9 +347,7 @@ class Index:
         """Takes a track out; whether it was there."""
         return self._native.remove(id)
 
-    def apply(
-        self, *, inserts: Mapping[str, Fingerprint] | None = None, removes: Iterable[str] = ()
-    ) -> None:
+    def apply(self, *, inserts: Mapping[str, Fingerprint] | None = None, removes: Iterable[str] = ()) -> None:
         """Many changes, all of them or none, and a single wait for the disk: first some go, then some come."""
         comes = [(id, json.dumps(print_.to_dict()), "") for id, print_ in (inserts or {}).items()]
         self._native.apply(comes, list(removes))
@@ -410,8 +408,7 @@ class Index:
         return [[Match.from_dict(fields) for fields in matches] for matches in found]
 
     def match_svg(self, audio: AudioBuffer, match: Match) -> str:
-        """Why a track was found in `audio`, as one SVG: the constellations over the spectrogram, and where the landmarks
-        say it lies."""
+        """Why a track was found in `audio`, as one SVG: peaks over the spectrogram, and where the landmarks say it lies."""
         return self._native.match_svg(audio.samples, audio.sample_rate, json.dumps(match.to_dict()))
 
     def duplicates(
@@ -453,7 +450,7 @@ class Index:
         """Brings the index up to date with the sound files of a folder and all below it.
 
         Ids are paths within the folder. Only files that are new or have changed are heard, and what was heard is kept
-        every few files, so a scan that was stopped goes on where it was. `forget` takes tracks out whose files are gone.
+        every few files, so a scan that was stopped goes on where it was. `forget` takes out tracks whose files are gone.
         """
         options = {"forget": forget, "pcm_hash": pcm_hash, "threads": threads}
         with listening(progress) as listener:
@@ -491,9 +488,7 @@ class Index:
         self.close()
 
 
-def _query(
-    limit: int, threshold: float | None, max_pitch_semitones: float, max_tempo_percent: float
-) -> str:
+def _query(limit: int, threshold: float | None, max_pitch_semitones: float, max_tempo_percent: float) -> str:
     options: dict[str, Any] = {
         "limit": limit,
         "max_pitch_semitones": max_pitch_semitones,
@@ -512,9 +507,7 @@ def merge_topk(answers: Iterable[Iterable[Match]], limit: int) -> list[Match]:
     return list(best.values())[:limit]
 
 
-def fingerprint_file(
-    path: str | os.PathLike[str], *, preset: Preset = "test2", pcm_hash: bool = False
-) -> Fingerprint:
+def fingerprint_file(path: str | os.PathLike[str], *, preset: Preset = "test2", pcm_hash: bool = False) -> Fingerprint:
     """Fingerprints a sound file block by block, so that it may be of any length."""
     return Fingerprint.from_dict(json.loads(_sonicforge.fingerprint_file(path, preset, pcm_hash)))
 

@@ -144,11 +144,9 @@ pub(in crate::fingerprint) fn parallel<T: Send>(
         }
         drop(sender);
         let mut made: Vec<Option<T>> = (0..count).map(|_| None).collect();
-        let mut done = 0;
         let mut failed = None;
-        for (i, result) in receiver {
-            done += 1;
-            match result.and_then(|made| news(done).map(|()| made)) {
+        for (done, (i, result)) in receiver.into_iter().enumerate() {
+            match result.and_then(|made| news(done + 1).map(|()| made)) {
                 Ok(one) => made[i] = Some(one),
                 Err(e) => {
                     // Nobody begins another; those that were begun end.
