@@ -301,7 +301,7 @@ class ScanReport(Record):
 
 
 class Index:
-    """Knows tracks again: from excerpts, through noise and codecs, in another key, at another speed; and which are one work.
+    """Knows tracks again: from excerpts, through noise, in another key, at another speed; and which are one work.
 
     `Index()` is in memory, `Index.open(path)` in a folder that survives. Calls from several threads take turns, but
     for queries, which see what there was when they began.
@@ -408,7 +408,7 @@ class Index:
         return [[Match.from_dict(fields) for fields in matches] for matches in found]
 
     def match_svg(self, audio: AudioBuffer, match: Match) -> str:
-        """Why a track was found in `audio`, as one SVG: peaks over the spectrogram, and where the landmarks say it lies."""
+        """Why a track was found, as one SVG: peaks over the spectrogram, and where the landmarks say it lies."""
         return self._native.match_svg(audio.samples, audio.sample_rate, json.dumps(match.to_dict()))
 
     def duplicates(
@@ -450,7 +450,7 @@ class Index:
         """Brings the index up to date with the sound files of a folder and all below it.
 
         Ids are paths within the folder. Only files that are new or have changed are heard, and what was heard is kept
-        every few files, so a scan that was stopped goes on where it was. `forget` takes out tracks whose files are gone.
+        every few files, so a scan that was stopped goes on. `forget` takes out tracks whose files are gone.
         """
         options = {"forget": forget, "pcm_hash": pcm_hash, "threads": threads}
         with listening(progress) as listener:
