@@ -6,6 +6,8 @@
 #![doc(test(attr(deny(warnings))))]
 
 pub mod audio;
+#[cfg(any(feature = "fingerprint", feature = "optimize"))]
+mod durability;
 pub mod error;
 pub mod progress;
 pub mod testing;

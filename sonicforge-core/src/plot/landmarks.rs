@@ -42,7 +42,7 @@ fn short(text: &str, most: usize) -> String {
 fn plane(svg: &mut Svg, card: Area, e: &Explanation) {
     let plot = panel(svg, card, "Peaks of the query and of the track, and the landmarks that agree");
     let entries = [("query", BEFORE), ("track", TARGET), ("landmark", AFTER)];
-    legend(svg, card.right() - 18.0, card.y + 26.0, &entries);
+    legend(svg, card.right() - 58.0, card.y + 26.0, &entries);
     // Time runs to the right, frequency upwards.
     let mut pixels = vec![255u8; e.frames * BANDS];
     for (t, frame) in e.spectrogram.chunks_exact(BANDS).enumerate() {

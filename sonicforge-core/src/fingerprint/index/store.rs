@@ -23,6 +23,7 @@ use super::log::{self, Change};
 use super::manifest::{self, Listed, Manifest};
 use super::segment::{GAP, MAX_FRAMES, Removed, Segment, View, merge};
 use super::track::IndexTrack;
+pub use crate::durability::Durability;
 use crate::error::{Error, Result};
 use crate::fingerprint::Postings;
 
@@ -59,17 +60,6 @@ pub trait PostingStore: Send + Sync + std::fmt::Debug {
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }
-}
-
-/// What an acknowledged change survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Durability {
-    /// The death of the process at any moment, but perhaps not a power cut: the last seconds may be missing then, and nothing else.
-    Process,
-    /// A power cut: a change is acknowledged when it is on the disk.
-    #[default]
-    Power,
 }
 
 /// How to open an index on disk.

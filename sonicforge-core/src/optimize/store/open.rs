@@ -2,22 +2,10 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::durability::Durability;
 use crate::error::{Error, Result};
 
 use super::{MemoryStore, Store};
-
-/// What an acknowledged reward survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Durability {
-    /// The death of the process at any moment, but perhaps not a power cut: the last seconds may be missing then, and nothing else.
-    Process,
-    /// A power cut: a reward is acknowledged when it is on the disk.
-    #[default]
-    Power,
-}
 
 /// Opens a store: `memory:`, the path of an SQLite file (or `sqlite:path`), `redis://host:port/db`, or
 /// `redis+sentinel://host:port,host:port/service`. A fragment names the keys of a Redis store (`#radio`; by default `sonicforge`).
