@@ -315,7 +315,7 @@ impl Segment {
             if range.start == range.end {
                 continue;
             }
-            if range.end > self.tail.directory_at {
+            if range.start > range.end || range.end > self.tail.directory_at {
                 return Err(self.damaged(range.start, "a group that lies nowhere"));
             }
             let end = (range.end - range.start) as usize * 8;
