@@ -52,6 +52,8 @@ const POLISHED: usize = 6;
 const SIMPLER: f32 = 0.93;
 /// What the many trials of the search over keys and speeds take off a score.
 const TRIALS: f32 = 2.0;
+/// What noise adds to a score: unknown music that is drowned in it scores less by chance, and known music too.
+const IN_NOISE: f32 = 1.6;
 /// What each doubling of the number of windows takes off: the best of more trials scores higher by chance, in the tail of the
 /// unknown by a factor of e each half standard deviation.
 const MANY_WINDOWS: f32 = 0.4;
@@ -234,6 +236,7 @@ impl Search<'_> {
         let Window { best, evidence, peaks, .. } = window;
         best.sort_by(|a, b| b.score.total_cmp(&a.score));
         best.truncate(POLISHED);
+        let sharp = evidence.sharpened();
         for f in best {
             let (low, high) = evidence.span(&f.hypothesis);
             self.read_stars(f.segment, f.track, low - ELSEWHERE, high + ELSEWHERE)?;
@@ -247,8 +250,12 @@ impl Search<'_> {
             let simple = plain && f.score > SIMPLER * z && !fitted.is_some_and(|(_, sure)| sure);
             f.hypothesis = if simple { found } else { fitted.map_or(f.hypothesis, |(h, _)| h) };
             let z = if simple { f.score } else { z };
-            let (median, spread) = elsewhere(evidence, stars, &f.hypothesis);
-            f.score = (z - median) / spread.max(1.0).sqrt() - if plain { 0.0 } else { TRIALS };
+            let above = |evidence: &Evidence, z: f32| {
+                let (median, spread) = elsewhere(evidence, stars, &f.hypothesis);
+                (z - median) / spread.max(1.0).sqrt()
+            };
+            let both = 0.5 * (above(evidence, z) + above(&sharp, sharp.score(stars, &f.hypothesis).0));
+            f.score = both + IN_NOISE * evidence.noise() - if plain { 0.0 } else { TRIALS };
         }
         Ok(())
     }

@@ -16,6 +16,10 @@ use super::spectrogram::Levels;
 const STEPS: f32 = 24.0;
 /// Evidence above this is no better.
 const MOST: f32 = 4.6;
+/// What is sharpened stands out from this many bands on either side.
+const NEAR: usize = 12;
+/// Variance of a middling band, in square nepers, of noise (which has .085), and of what is not mainly noise.
+const NOISE: (f32, f32) = (0.1, 0.15);
 /// Frames on either side that a first look does not tell apart.
 const COARSE: usize = 3;
 /// Fewer peaks prove nothing.
@@ -49,6 +53,8 @@ pub(super) struct Evidence {
     deviation: f32,
     /// Variance of each band.
     spread: Vec<f32>,
+    /// From 0 to 1: how far it sounds like noise.
+    noise: f32,
     /// The best within `COARSE` frames less the mean of that, and its standard deviation.
     coarse: Vec<i8>,
     coarse_deviation: f32,
@@ -101,10 +107,7 @@ impl Evidence {
             }
         }
         // Noise fluctuates everywhere alike; where there is music too, bands vary more.
-        let wide: [f32; BANDS] = std::array::from_fn(|b| {
-            let near = &variances[b.saturating_sub(6)..(b + 7).min(BANDS)];
-            near.iter().sum::<f32>() / near.len() as f32
-        });
+        let wide = near(&variances);
         let mut sorted = wide;
         sorted.sort_unstable_by(f32::total_cmp);
         let least = sorted[BANDS / 10];
@@ -122,7 +125,35 @@ impl Evidence {
         let spread: Vec<f32> = (0..BANDS).map(|b| (wide[b] * (gain[b] / most * STEPS).powi(2)).max(1.0)).collect();
         let (coarse, coarse_deviation) = coarse(&table);
         let deviation = (square / f64::from(total)).sqrt().max(1.0) as f32;
-        Self { table, frames, deviation, spread, coarse, coarse_deviation }
+        Self { table, frames, deviation, spread, noise: noise(white), coarse, coarse_deviation }
+    }
+
+    /// The same less the mean of the bands nearby in the same frame. Drums that two recordings have in common lift many bands at
+    /// once; a melody, few.
+    pub fn sharpened(&self) -> Self {
+        let mut table = Vec::with_capacity(self.table.len());
+        let mut squares = [0u32; BANDS];
+        for row in self.table.chunks_exact(BANDS) {
+            let mut sums = [0i32; BANDS + 1];
+            for b in 0..BANDS {
+                sums[b + 1] = sums[b] + i32::from(row[b]);
+            }
+            for b in 0..BANDS {
+                let (from, to) = (b.saturating_sub(NEAR), (b + NEAR + 1).min(BANDS));
+                let y = i32::from(row[b]) - (sums[to] - sums[from]) / (to - from) as i32;
+                squares[b] += (y * y) as u32;
+                table.push(y.clamp(-127, 127) as i8);
+            }
+        }
+        let frames = self.frames.max(1) as f32;
+        let spread: Vec<f32> = near(&squares.map(|x| x as f32 / frames)).iter().map(|v| v.max(1.0)).collect();
+        let deviation = (squares.iter().map(|&x| x as f32).sum::<f32>() / (frames * BANDS as f32)).sqrt().max(1.0);
+        Self { table, deviation, spread, coarse: Vec::new(), coarse_deviation: 1.0, ..*self }
+    }
+
+    /// From 0 to 1: how far the query sounds like noise and nothing else. Then nothing in it agrees with other music but by chance.
+    pub fn noise(&self) -> f32 {
+        self.noise
     }
 
     /// About what [`Evidence::score`] would say somewhere near, for a whole number of bands.
@@ -196,6 +227,31 @@ impl Evidence {
             Some((t, f32::from(self.table[at]) / self.deviation))
         })
     }
+}
+
+/// Means of each band and six on either side.
+fn near(variances: &[f32; BANDS]) -> [f32; BANDS] {
+    std::array::from_fn(|b| {
+        let near = &variances[b.saturating_sub(6)..(b + 7).min(BANDS)];
+        near.iter().sum::<f32>() / near.len() as f32
+    })
+}
+
+/// How far the levels vary as those of noise do: by the middling band.
+fn noise(white: &[Levels]) -> f32 {
+    let (mut sums, mut squares) = ([0i64; BANDS], [0i64; BANDS]);
+    for row in white {
+        for ((sum, square), &x) in sums.iter_mut().zip(&mut squares).zip(row) {
+            *sum += i64::from(x);
+            *square += i64::from(x) * i64::from(x);
+        }
+    }
+    let n = white.len().max(1) as i64;
+    let mut variances: [f32; BANDS] =
+        std::array::from_fn(|b| (squares[b] / n - (sums[b] / n).pow(2)) as f32 / (256.0 * 256.0));
+    variances.sort_unstable_by(f32::total_cmp);
+    let (noise, music) = NOISE;
+    ((music / variances[BANDS / 2].max(1e-3)).ln() / (music / noise).ln()).clamp(0.0, 1.0)
 }
 
 /// The best within [`COARSE`] frames less the mean of that, and its standard deviation.
