@@ -20,7 +20,7 @@ pub(super) fn random_track(id: &str, seed: u64, frames: u32) -> IndexTrack {
     let mut stars = Vec::new();
     for frame in 0..frames {
         if rng.next_u64() % 5 < 2 {
-            let (band, rank) = ((rng.next_u64() % 150) as u8, (rng.next_u64() % 16) as u8);
+            let (band, rank) = ((rng.next_u64() % 180) as u8, (rng.next_u64() % 16) as u8);
             stars.push(Star { frame, band, rank });
         }
     }

@@ -4,7 +4,7 @@
 //! u32 number of peaks · u8 k · for each 256 peaks: u32 cell of the first, u32 bit where its rank begins
 //! then bits: the rank (4) of each first; of each other the distance from the cell before − 1 (Rice, k) and the rank
 //! ```
-//! The cell of a peak is its frame × 150 + its band.
+//! The cell of a peak is its frame × 180 + its band.
 
 use std::ops::Range;
 
@@ -102,7 +102,11 @@ mod tests {
             let frames = cells.last().map_or(0, |c| c / BANDS as u32 + 1);
             let stars: Vec<Star> = cells
                 .iter()
-                .map(|c| Star { frame: c / 150, band: (c % 150) as u8, rank: (rng.next_u64() % 16) as u8 })
+                .map(|c| Star {
+                    frame: c / BANDS as u32,
+                    band: (c % BANDS as u32) as u8,
+                    rank: (rng.next_u64() % 16) as u8,
+                })
                 .collect();
             let made = Constellation::from_stars(stars.clone(), frames);
             let mut bytes = pack(&made);

@@ -5,7 +5,8 @@ use data_encoding::BASE64URL_NOPAD;
 use super::pairs;
 use super::peaks::Peak;
 use super::postings::Posting;
-use super::{BANDS, FRAME_S};
+use super::spectrogram::LOW_HZ;
+use super::{BANDS, CENTER_S, FRAME_S};
 use crate::error::{Error, Result};
 use crate::fingerprint::index::bits::{put_number, take_number};
 
@@ -17,7 +18,7 @@ pub(super) const KEEP: u16 = 16;
 pub struct Star {
     /// Frame (23.2 ms) from the beginning of the sound.
     pub frame: u32,
-    /// Band, 36 to the octave from 250 Hz, below 150.
+    /// Band, 36 to the octave from 125 Hz, below 180.
     pub band: u8,
     /// How many within half a second are stronger, below 16.
     pub rank: u8,
@@ -75,8 +76,8 @@ impl Constellation {
 
     /// The peaks: seconds from the beginning, and Hz.
     pub fn points(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
-        let hz = |band: u8| 250.0 * (f64::from(band) / super::PER_OCTAVE).exp2();
-        self.stars.iter().map(move |s| (f64::from(s.frame) * FRAME_S + 0.093, hz(s.band)))
+        let hz = |band: u8| LOW_HZ * (f64::from(band) / super::PER_OCTAVE).exp2();
+        self.stars.iter().map(move |s| (f64::from(s.frame) * FRAME_S + CENTER_S, hz(s.band)))
     }
 
     /// The bytes as base64 text (RFC 4648 §5 without padding).

@@ -5,6 +5,7 @@ use super::matching::Match;
 use super::pairs::{MAX_GAP, MAX_STEP, MIN_GAP};
 use super::peaks::Peak;
 use super::sketch::Sketch;
+use super::spectrogram::LOW_HZ;
 use super::{BANDS, FRAME_S, PER_OCTAVE};
 
 /// Peaks of the query below this rank make the landmarks that are shown.
@@ -40,7 +41,7 @@ pub struct Explanation {
     pub found: Match,
     /// Length of the query in seconds.
     pub seconds: f64,
-    /// The whitened spectrogram of the query: frames × 150 bands, 0 for what is below the mean of its band to 255 for 3 nepers above.
+    /// The whitened spectrogram of the query: frames × 180 bands, 0 for what is below the mean of its band to 255 for 3 nepers above.
     pub spectrogram: Vec<u8>,
     /// Frames of the spectrogram.
     pub frames: usize,
@@ -55,7 +56,7 @@ pub struct Explanation {
 }
 
 fn hz(band: f32) -> f64 {
-    250.0 * (f64::from(band) / PER_OCTAVE).exp2()
+    LOW_HZ * (f64::from(band) / PER_OCTAVE).exp2()
 }
 
 /// Lays a track over the query it was found in.

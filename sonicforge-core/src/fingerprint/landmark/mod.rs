@@ -12,6 +12,7 @@
 mod alignment;
 mod constellation;
 mod explain;
+mod extent;
 mod matching;
 pub(super) mod pairs;
 mod peaks;
@@ -37,7 +38,9 @@ pub(super) use peaks::Extractor;
 pub(crate) const HOP: usize = 256;
 /// Seconds from one frame to the next.
 pub(crate) const FRAME_S: f64 = HOP as f64 / 11_025.0;
+/// Seconds from the beginning of a frame's window to its middle.
+pub(crate) const CENTER_S: f64 = spectrogram::WINDOW as f64 / 2.0 / 11_025.0;
 /// Bands of the logarithmic axis.
-pub(crate) const BANDS: usize = 150;
+pub(crate) const BANDS: usize = 180;
 /// Bands per octave.
 pub(crate) const PER_OCTAVE: f64 = 36.0;

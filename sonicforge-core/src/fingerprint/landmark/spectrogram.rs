@@ -1,4 +1,4 @@
-//! Samples at 11 025 Hz → the level of 150 bands, 36 to the octave from 250 Hz to 4.4 kHz, every 23 ms.
+//! Samples at 11 025 Hz → the level of 180 bands, 36 to the octave from 125 Hz to 3.9 kHz, every 23 ms.
 
 use std::f64::consts::TAU;
 
@@ -8,7 +8,7 @@ use crate::dsp::stft::Stft;
 /// Samples per window: 186 ms.
 pub(super) const WINDOW: usize = 2_048;
 /// Centre of the lowest band.
-const LOW_HZ: f64 = 250.0;
+pub(super) const LOW_HZ: f64 = 125.0;
 /// Power that is added to every band, so that nothing below some −75 dBFS makes a peak.
 const FLOOR: f32 = 3e4;
 

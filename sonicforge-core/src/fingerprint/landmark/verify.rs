@@ -8,9 +8,9 @@
 //! of 0 and −5 dB. The log-likelihood ratio of this evidence, measured there, is nearly a straight line, so a weighted sum is
 //! close to the best test. It is `z` standard deviations off.
 
-use super::BANDS;
 use super::constellation::{KEEP, Star};
 use super::spectrogram::Levels;
+use super::{BANDS, FRAME_S};
 
 /// Evidence is kept in steps of this part.
 const STEPS: f32 = 24.0;
@@ -18,6 +18,10 @@ const STEPS: f32 = 24.0;
 const MOST: f32 = 4.6;
 /// What is sharpened stands out from this many bands on either side.
 const NEAR: usize = 12;
+/// See [`Evidence::surplus`].
+const STEADY: f32 = 2.3;
+/// Bands below this are left aside there: each hears but a few bins, so that noise varies more in them.
+const BASS: usize = 36;
 /// Variance of a middling band, in square nepers, of noise (which has .085), and of what is not mainly noise.
 const NOISE: (f32, f32) = (0.1, 0.15);
 /// Frames on either side that a first look does not tell apart.
@@ -214,6 +218,28 @@ impl Evidence {
         if count < MIN_STARS { (0.0, count) } else { (sum / squares.sqrt(), count) }
     }
 
+    /// What of [`Evidence::score`] single seconds say that say more than [`STEADY`] times what all of them say on average. Where a
+    /// track sounds it sounds all the time; a chord or a drum roll that two tracks have in common is over after a second or two.
+    pub fn surplus(&self, stars: &[Star], h: &Hypothesis) -> f32 {
+        let seconds = ((self.frames as f64 * FRAME_S + 0.7) as usize).clamp(2, 10);
+        let mut sums = [0.0f32; 10];
+        let mut squares = 0.0f32;
+        let middle = self.frames as f32 / 2.0;
+        for s in stars {
+            let t = middle + (s.frame as f32 - h.center) / h.rate;
+            let band = (f32::from(s.band) + h.pitch).round();
+            if t < 0.0 || t >= self.frames as f32 - 0.5 || band < 0.0 || band >= BANDS as f32 {
+                continue;
+            }
+            let weight = WEIGHTS[usize::from(s.rank)];
+            let second = (f64::from(t) * FRAME_S) as usize;
+            sums[second.min(seconds - 1)] += weight * f32::from(self.table[(t + 0.5) as usize * BANDS + band as usize]);
+            squares += weight * weight * self.spread[band as usize];
+        }
+        let most = STEADY * (sums.iter().sum::<f32>() / seconds as f32).max(0.0);
+        sums.iter().map(|&x| (x - most).max(0.0)).sum::<f32>() / squares.max(1.0).sqrt()
+    }
+
     /// What each peak says: frame of the query, and evidence in standard deviations.
     pub fn each<'a>(&'a self, stars: &'a [Star], h: &'a Hypothesis) -> impl Iterator<Item = (f32, f32)> + 'a {
         let middle = self.frames as f32 / 2.0;
@@ -249,9 +275,10 @@ fn noise(white: &[Levels]) -> f32 {
     let n = white.len().max(1) as i64;
     let mut variances: [f32; BANDS] =
         std::array::from_fn(|b| (squares[b] / n - (sums[b] / n).pow(2)) as f32 / (256.0 * 256.0));
+    let variances = &mut variances[BASS..];
     variances.sort_unstable_by(f32::total_cmp);
     let (noise, music) = NOISE;
-    ((music / variances[BANDS / 2].max(1e-3)).ln() / (music / noise).ln()).clamp(0.0, 1.0)
+    ((music / variances[variances.len() / 2].max(1e-3)).ln() / (music / noise).ln()).clamp(0.0, 1.0)
 }
 
 /// The best within [`COARSE`] frames less the mean of that, and its standard deviation.
