@@ -16,6 +16,7 @@ use super::bits::{BitReader, BitWriter, rice_parameter};
 use super::stars;
 use super::track::{IndexTrack, take_id};
 use crate::error::{Error, Result};
+use crate::fingerprint::landmark::LANDMARK_KIND;
 use crate::fingerprint::landmark::pairs::{KEY_BITS, TICK_SHIFT};
 use crate::fingerprint::{Constellation, Posting, Postings, Star, TrackAt};
 
@@ -28,7 +29,7 @@ const MAGIC: [u8; 8] = *b"sfindex\n";
 /// The version of the format that is written and read.
 pub(super) const VERSION: u32 = 1;
 /// How peaks and pairs are made; segments of other numbers cannot be searched together.
-pub(super) const LANDMARKS: u32 = 1;
+pub(super) const LANDMARKS: u32 = LANDMARK_KIND as u32;
 const HEAD: usize = 16;
 const TAIL: usize = 112;
 /// Bytes of which a checksum is made.
@@ -713,5 +714,37 @@ impl<'a> Writer<'a> {
         }
         let rest = [&self.checks[..], &self.tail.to_bytes()].concat();
         self.out.write_all(&rest).and_then(|()| self.out.flush()).map_err(|e| self.failed(e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contract::random_track;
+    use super::*;
+
+    /// The checksums of what is before them, made anew.
+    fn with_checks(bytes: &mut [u8], checks_at: usize) {
+        for block in 0..checks_at.div_ceil(BLOCK) {
+            let check = crc32fast::hash(&bytes[block * BLOCK..checks_at.min((block + 1) * BLOCK)]);
+            bytes[checks_at + 4 * block..][..4].copy_from_slice(&check.to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn a_directory_that_runs_backwards_is_damage() {
+        let track = random_track("a", 1, 4_000);
+        let whole = Segment::of(&[(&track, b"record")]).unwrap();
+        let mut bytes = (*whole.bytes).as_ref().to_vec();
+        let (directory, checks) = (whole.tail.directory_at as usize, whole.tail.checks_at as usize);
+        // The second row of the directory begins before the first ends.
+        let second = directory + 8 + whole.tail.width as usize * SUPER / 8;
+        assert!(second + 8 < whole.tail.tracks_at as usize);
+        bytes[second..second + 8].fill(0);
+        with_checks(&mut bytes, checks);
+        let broken = Segment::open(Arc::new(bytes), "it").unwrap();
+        let all = 0..1 << KEY_BITS;
+        assert!(whole.postings_of(all.clone(), |_, _| {}).is_ok());
+        let said = broken.postings_of(all, |_, _| {}).unwrap_err().to_string();
+        assert!(said.contains("it is damaged") && said.contains("a group that lies nowhere"), "{said}");
     }
 }

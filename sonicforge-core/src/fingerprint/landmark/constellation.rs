@@ -6,7 +6,7 @@ use super::pairs;
 use super::peaks::Peak;
 use super::postings::Posting;
 use super::spectrogram::LOW_HZ;
-use super::{BANDS, CENTER_S, FRAME_S};
+use super::{BANDS, CENTER_S, FRAME_S, LANDMARK_KIND};
 use crate::error::{Error, Result};
 use crate::fingerprint::index::bits::{put_number, take_number};
 
@@ -85,16 +85,16 @@ impl Constellation {
         BASE64URL_NOPAD.encode(&self.to_bytes())
     }
 
-    /// Reads what [`Constellation::encode`] wrote. Errors (`SF_FORMAT`) on everything else.
+    /// Reads what [`Constellation::encode`] wrote. Errors as [`Constellation::from_bytes`] does.
     pub fn decode(text: &str) -> Result<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes());
         Self::from_bytes(&bytes.map_err(|e| Error::Format(format!("the landmarks are not base64 text: {e}")))?)
     }
 
-    /// Three bytes a peak: a 1 for the version, the number of frames (LEB128), then of each peak the frames since the last (LEB128), the
+    /// Three bytes a peak: the kind of landmarks (2), the number of frames (LEB128), then of each peak the frames since the last (LEB128), the
     /// band and the rank.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = vec![1];
+        let mut out = vec![LANDMARK_KIND];
         put_number(self.frames.into(), &mut out);
         let mut last = 0;
         for s in &self.stars {
@@ -105,11 +105,18 @@ impl Constellation {
         out
     }
 
-    /// Reads what [`Constellation::to_bytes`] wrote. Errors (`SF_FORMAT`) on everything else.
+    /// Reads what [`Constellation::to_bytes`] wrote. Errors (`SF_UNSUPPORTED`) on landmarks of another kind, and (`SF_FORMAT`) on everything
+    /// else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let damaged = |what: &str| Error::Format(format!("the constellation is damaged: {what}"));
-        let Some((1, mut rest)) = bytes.split_first() else {
-            return Err(damaged("it does not begin with version 1"));
+        let mut rest = match bytes {
+            [LANDMARK_KIND, rest @ ..] => rest,
+            [kind, ..] => {
+                return Err(Error::Unsupported(format!(
+                    "the constellation is of kind {kind}, this version of the library makes kind {LANDMARK_KIND}: make it anew from the sound"
+                )));
+            }
+            [] => return Err(damaged("it has no bytes")),
         };
         let frames = take(&mut rest).ok_or_else(|| damaged("no length"))?;
         let mut stars = Vec::new();

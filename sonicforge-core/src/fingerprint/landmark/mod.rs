@@ -34,6 +34,8 @@ pub(super) use explain::explain;
 pub(super) use matching::search;
 pub(super) use peaks::Extractor;
 
+/// How peaks and pairs are made; those of different kinds cannot be compared. Kind 1 heard from 250 Hz to 4.4 kHz.
+pub(crate) const LANDMARK_KIND: u8 = 2;
 /// Samples from one frame to the next, at 11 025 Hz: 23.2 ms.
 pub(crate) const HOP: usize = 256;
 /// Seconds from one frame to the next.
