@@ -20,6 +20,7 @@
 //! | `evaluate_policy` | `log` | the evaluation |
 //! | `chromaprint` | `preset` | `chromaprint` (text) and `simhash` of the input |
 //! | `chromaprint_texts` | `texts` | `read`: of each text the `preset` and the `words`, or `error` (the code) |
+//! | `index_query` | `tracks`: of each the `id` and an input | `found`: what an index of these tracks says of the input |
 //! | `acoustid` | `client`, `user`, `meta`, `known` | `lookup` and `submit`: the parameters for the input, in their order; `errors`: the codes of a look-up without a client and of a submission without a user |
 //!
 //! A `checkpoint` is a folder in `tests/fixtures/generate`, or `default` (with the feature `default-model`), loaded in f32 with one thread. A `request` has the fields of
@@ -32,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sonicforge_core::audio::AudioBuffer;
-use sonicforge_core::fingerprint::{Chromaprint, Fingerprint, acoustid};
+use sonicforge_core::fingerprint::{Chromaprint, Fingerprint, Index, QueryOptions, Sketch, acoustid};
 use sonicforge_core::master::{MasteringChain, Plan, Preset, Processor, Target, master, plan, plan_match};
 use sonicforge_core::progress::NoProgress;
 use sonicforge_core::testing::Signal;
@@ -135,6 +136,14 @@ fn run(case: &Value) -> Value {
             };
             let texts = case["parameters"]["texts"].as_array().unwrap();
             serde_json::json!({ "read": texts.iter().map(read).collect::<Vec<_>>() })
+        }
+        Some("index_query") => {
+            let mut index = Index::new();
+            for track in case["parameters"]["tracks"].as_array().unwrap() {
+                index.insert(track["id"].as_str().unwrap(), &Fingerprint::of(&input(track)).unwrap()).unwrap();
+            }
+            let found = index.query(&Sketch::of(&input(case)).unwrap(), &QueryOptions::default()).unwrap();
+            serde_json::json!({ "found": found })
         }
         Some("acoustid") => {
             let print = Fingerprint::of(&input(case)).unwrap();

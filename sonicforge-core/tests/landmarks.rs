@@ -163,15 +163,16 @@ fn constellations_come_back_from_bytes_and_strangers_bytes_are_refused() {
         if let Ok(read) = Constellation::from_bytes(&bytes[..len]) {
             assert!(read.len() < print.len());
         }
-        let noise: Vec<u8> = [1].into_iter().chain((0..len).map(|_| rng.next_u64() as u8)).collect();
+        let noise: Vec<u8> = [2].into_iter().chain((0..len).map(|_| rng.next_u64() as u8)).collect();
         if let Ok(read) = Constellation::from_bytes(&noise) {
             let print = Fingerprint { landmarks: read.clone(), ..silence.clone() };
             Index::new().insert("noise", &print).unwrap();
             assert_eq!(Constellation::from_bytes(&read.to_bytes()).unwrap(), read);
         }
     }
-    assert_eq!(Constellation::from_bytes(&[2, 0]).unwrap_err().code(), "SF_FORMAT");
-    assert_eq!(Constellation::from_bytes(&[1, 5, 9, 0, 0]).unwrap_err().code(), "SF_FORMAT");
+    assert_eq!(Constellation::from_bytes(&[1, 0]).unwrap_err().code(), "SF_UNSUPPORTED");
+    assert_eq!(Constellation::from_bytes(&[]).unwrap_err().code(), "SF_FORMAT");
+    assert_eq!(Constellation::from_bytes(&[2, 5, 9, 0, 0]).unwrap_err().code(), "SF_FORMAT");
     let wrong = QueryOptions { max_pitch_semitones: 4.0, ..QueryOptions::default() };
     let error = Index::new().query(&Sketch::default(), &wrong).unwrap_err();
     assert!(error.to_string().contains("max_pitch_semitones is 4"), "{error}");

@@ -9,7 +9,7 @@ import * as sonicforge from '../lib/index.js'
 import { camel } from '../lib/names.js'
 import { here } from './support.js'
 
-const { AudioBuffer, Chromaprint, MasteringChain, MusicGen, Plan, Preset, PromptOptimizer, Space } = sonicforge
+const { AudioBuffer, Chromaprint, Index, MasteringChain, MusicGen, Plan, Preset, PromptOptimizer, Space } = sonicforge
 const { acoustidLookup, acoustidSubmit, analyze, evaluatePolicy, fingerprint, master, plan, testing } = sonicforge
 const root = here('../../sonicforge-core/tests/golden/')
 
@@ -37,6 +37,11 @@ const operations = {
   chromaprint: async ({ input, parameters }) => {
     const { chromaprint } = await fingerprint(sound(input), parameters)
     return { chromaprint: chromaprint.encode(), simhash: chromaprint.simhash() }
+  },
+  index_query: async ({ input, parameters: { tracks } }) => {
+    const index = new Index()
+    for (const { id, input } of tracks) index.insert(id, await fingerprint(sound(input)))
+    return { found: await index.query(sound(input)) }
   },
   chromaprint_texts: ({ parameters: { texts } }) => {
     const read = (text) => {

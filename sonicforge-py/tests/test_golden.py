@@ -184,6 +184,13 @@ def chromaprint_texts(case):
     return {"read": [read(text) for text in case["parameters"]["texts"]]}
 
 
+def index_query(case):
+    index = sf.Index()
+    for track in case["parameters"]["tracks"]:
+        index.insert(track["id"], sf.fingerprint(source(track)))
+    return {"found": [match.to_dict() for match in index.query(source(case))]}
+
+
 def acoustid(case):
     print_, given = sf.fingerprint(source(case)), case["parameters"]
     tracks, errors = [(print_, given["known"])], []
@@ -215,6 +222,7 @@ OPERATIONS = {
     "encode_audio": encode_audio,
     "chromaprint": chromaprint,
     "chromaprint_texts": chromaprint_texts,
+    "index_query": index_query,
     "acoustid": acoustid,
     "generation_error": generation_error,
 }

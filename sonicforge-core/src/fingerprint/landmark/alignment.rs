@@ -103,8 +103,15 @@ pub(in super::super) fn align(first: &Constellation, second: &Constellation, pla
         }
         same += 1;
         let from = window as u32 * HOP;
-        let range = (f64::from(from) * FRAME_S, f64::from((from + WINDOW).min(frames)) * FRAME_S);
         let over = |s: f64| f64::from(drift) * FRAME_S + s * f64::from(rate);
+        let under = |s: f64| (s - f64::from(drift) * FRAME_S) / f64::from(rate);
+        // What of the window the second sound covers.
+        let begin = (f64::from(from) * FRAME_S).max(under(0.0));
+        let end = (f64::from((from + WINDOW).min(frames)) * FRAME_S).min(under(f64::from(second.frames()) * FRAME_S));
+        if begin >= end {
+            continue;
+        }
+        let range = (begin, end);
         match out.shared.last_mut().filter(|s| s.first_s.1 + f64::from(HOP) * FRAME_S >= range.0) {
             Some(last) => {
                 (last.first_s.1, last.second_s.1) = (range.1, over(range.1));

@@ -15,7 +15,7 @@ use super::BANDS;
 use super::constellation::Star;
 use super::peaks::Peak;
 use super::spectrogram::{Levels, WINDOW};
-use super::verify::{Evidence, Hypothesis};
+use super::verify::{Evidence, Hypothesis, MIN_STARS};
 
 /// Peaks of the query that are asked for: below this rank.
 const RANK: u16 = 10;
@@ -35,6 +35,23 @@ const CUT: f32 = 3.0;
 /// hears both sides.
 const BESIDE: usize = 6;
 const APART: usize = WINDOW / super::HOP / 2;
+
+/// Whether this peak of the query is one of the track's.
+fn is_known(p: &Peak, stars: &[Star], h: &Hypothesis, middle: f32, shift: f32) -> bool {
+    let frame = h.center + (p.frame as f32 - middle) * h.rate + shift;
+    let band = f32::from(p.band) + f32::from(p.fraction) / 128.0 - h.pitch;
+    let from = stars.partition_point(|s| (s.frame as f32) < frame - FRAMES_OFF);
+    let mut near = stars[from..].iter().take_while(|s| s.frame as f32 <= frame + FRAMES_OFF);
+    near.any(|s| (f32::from(s.band) - band).abs() <= BANDS_OFF)
+}
+
+/// Which share of the query's strongest peaks are the track's; 0 when they are too few to say.
+pub(super) fn share_known(peaks: &[Peak], stars: &[Star], h: &Hypothesis, middle: f32) -> f32 {
+    let asked = peaks.iter().filter(|p| p.rank < RANK);
+    let (known, n) =
+        asked.fold((0, 0), |(known, n), p| (known + usize::from(is_known(p, stars, h, middle, 0.0)), n + 1));
+    if n < MIN_STARS { 0.0 } else { known as f32 / n as f32 }
+}
 
 /// First and last frame. `white` is the whitened spectrogram of the query, `whole` its evidence, `found` the frames of it in which
 /// the track was found.
@@ -58,13 +75,7 @@ pub(super) fn extent(
 
     let asked: Vec<(f32, &Peak)> = peaks.iter().filter(|p| p.rank < RANK).map(|p| (p.frame as f32, p)).collect();
     let middle = whole.frames() as f32 / 2.0;
-    let known = |p: &Peak, shift: f32| {
-        let frame = h.center + (p.frame as f32 - middle) * h.rate + shift;
-        let band = f32::from(p.band) + f32::from(p.fraction) / 128.0 - h.pitch;
-        let from = stars.partition_point(|s| (s.frame as f32) < frame - FRAMES_OFF);
-        let near = stars[from..].iter().take_while(|s| s.frame as f32 <= frame + FRAMES_OFF);
-        near.into_iter().any(|s| (f32::from(s.band) - band).abs() <= BANDS_OFF)
-    };
+    let known = |p: &Peak, shift: f32| is_known(p, stars, h, middle, shift);
     let by_chance = share(&mut ELSEWHERE.iter().flat_map(|&shift| asked.iter().map(move |(_, p)| known(p, shift))));
     let there = share(&mut asked.iter().filter(|(t, _)| inside(*t)).map(|(_, p)| known(p, 0.0)));
     if there > by_chance {
