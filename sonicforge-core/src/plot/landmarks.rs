@@ -12,7 +12,6 @@ use super::svg::{
 const WIDTH: f64 = 1_200.0;
 const EDGE: f64 = 24.0;
 const GAP: f64 = 16.0;
-const BANDS: usize = 150;
 /// Seconds of a bar of the histogram.
 const BAR_S: f64 = 0.25;
 /// Bars that are drawn at most; more are joined.
@@ -44,18 +43,19 @@ fn plane(svg: &mut Svg, card: Area, e: &Explanation) {
     let entries = [("query", BEFORE), ("track", TARGET), ("landmark", AFTER)];
     legend(svg, card.right() - 58.0, card.y + 26.0, &entries);
     // Time runs to the right, frequency upwards.
-    let mut pixels = vec![255u8; e.frames * BANDS];
-    for (t, frame) in e.spectrogram.chunks_exact(BANDS).enumerate() {
+    let bands = e.spectrogram.len() / e.frames.max(1);
+    let mut pixels = vec![255u8; e.frames * bands];
+    for (t, frame) in e.spectrogram.chunks_exact(bands.max(1)).enumerate() {
         for (band, level) in frame.iter().enumerate() {
-            pixels[(BANDS - 1 - band) * e.frames + t] = 255 - level / 3;
+            pixels[(bands - 1 - band) * e.frames + t] = 255 - level / 3;
         }
     }
-    if let Some(png) = gray_png(e.frames, BANDS, &pixels) {
+    if let Some(png) = gray_png(e.frames, bands, &pixels) {
         svg.image(plot, &format!("data:image/png;base64,{}", BASE64.encode(&png)));
     }
     let x = Scale::linear(0.0, e.seconds, plot.x, plot.right());
     let y = Scale::log(e.range_hz.0, e.range_hz.1, plot.bottom(), plot.y);
-    grid_y(svg, plot, y, [250.0, 500.0, 1_000.0, 2_000.0, 4_000.0], hertz);
+    grid_y(svg, plot, y, [125.0, 250.0, 500.0, 1_000.0, 2_000.0], hertz);
     axis_time(svg, plot, x, e.seconds);
     for l in e.landmarks.iter().filter(|l| l.agrees) {
         let at = |p: (f64, f64)| (x.at(p.0), y.at(p.1));
