@@ -24,6 +24,8 @@ const STEADY: f32 = 2.3;
 const BASS: usize = 36;
 /// Variance of a middling band, in square nepers, of noise (which has .085), and of what is not mainly noise.
 const NOISE: (f32, f32) = (0.1, 0.15);
+/// What varies less is silence or a held tone, not noise.
+const STILL: f32 = 0.06;
 /// Frames on either side that a first look does not tell apart.
 const COARSE: usize = 3;
 /// Fewer peaks prove nothing.
@@ -278,7 +280,11 @@ fn noise(white: &[Levels]) -> f32 {
     let variances = &mut variances[BASS..];
     variances.sort_unstable_by(f32::total_cmp);
     let (noise, music) = NOISE;
-    ((music / variances[variances.len() / 2].max(1e-3)).ln() / (music / noise).ln()).clamp(0.0, 1.0)
+    let middling = variances[variances.len() / 2];
+    if middling < STILL {
+        return 0.0;
+    }
+    ((music / middling).ln() / (music / noise).ln()).clamp(0.0, 1.0)
 }
 
 /// The best within [`COARSE`] frames less the mean of that, and its standard deviation.
@@ -300,4 +306,20 @@ fn coarse(table: &[i8]) -> (Vec<i8>, f32) {
     let deviation = ((squares / n - mean * mean).max(1) as f32).sqrt();
     rows.iter_mut().for_each(|x| *x = (i64::from(*x) - mean).clamp(-127, 127) as i8);
     (rows, deviation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sketch::Sketch;
+    use super::*;
+    use crate::testing::Signal;
+
+    #[test]
+    fn noise_is_told_from_silence_and_from_music() {
+        let of = |signal: Signal| noise(&Sketch::of(&signal.render(22_050, 1, 10.0).unwrap()).unwrap().frames);
+        assert!(of(Signal::Noise { seed: 1, level_dbfs: -20.0 }) > 0.9);
+        assert_eq!(of(Signal::Silence), 0.0);
+        assert_eq!(of(Signal::Music { seed: 1 }), 0.0);
+        assert_eq!(noise(&[]), 0.0);
+    }
 }
