@@ -130,9 +130,10 @@ fn synthetic(count: usize, from: &str, to: &str) -> Outcome<serde_json::Value> {
     // Pieces of ten seconds of other tracks, backwards and up to six bands higher or lower.
     let stars: Vec<&[_]> = real.iter().map(|t| t.landmarks.stars()).collect();
     let lengths: Vec<u32> = real.iter().map(|t| t.landmarks.frames()).collect();
+    let kind = real.first().ok_or("the index is empty")?.landmarks.to_bytes()[0];
     let mut rng = Xorshift::new(11);
     let mut make = |name: String| -> Outcome<IndexTrack> {
-        let mut bytes = vec![1];
+        let mut bytes = vec![kind];
         let frames = 10_336u32; // four minutes
         leb(frames, &mut bytes);
         let (mut at, mut last) = (0u32, 0u32);
@@ -146,7 +147,7 @@ fn synthetic(count: usize, from: &str, to: &str) -> Outcome<serde_json::Value> {
             let mut piece: Vec<(u32, u8, u8)> = stars[which][low..high]
                 .iter()
                 .map(|s| (begin + 430 - s.frame, i32::from(s.band) + shift, s.rank))
-                .filter(|s| (0..150).contains(&s.1))
+                .filter(|s| (0..180).contains(&s.1))
                 .map(|(f, b, r)| (f, b as u8, r))
                 .collect();
             piece.sort_unstable();

@@ -187,6 +187,8 @@ def main() -> None:
     parser.add_argument("--also", nargs="*", default=[], metavar="NAME", help="folders of --unknown that are indexed too")
     parser.add_argument("--without", nargs="*", default=[], metavar="NAME",
                         help="file names of unknown tracks whose work is indexed under another name")
+    parser.add_argument("--same", nargs="*", default=[], metavar="NAME=NAME",
+                        help="file names of two indexed tracks that are one recording: either is right")
     parser.add_argument("--only", help="conditions that begin with this")
     parser.add_argument("--seed", type=int, default=0, help="other excerpts")
     parser.add_argument("--cache", type=pathlib.Path, metavar="DIR")
@@ -195,6 +197,8 @@ def main() -> None:
     args = parser.parse_args()
     set_cache(args.cache)
     known, halves, jobs, impostors = plan(args)
+    work = {name: pair for pair in args.same for name in pair.split("=")}
+    recording = lambda path: work.get(pathlib.Path(path).name, str(path))  # noqa: E731
     cells = collections.defaultdict(list)
     scores: list[list[float]] = [[], []]
     if args.prepare:
@@ -220,7 +224,7 @@ def main() -> None:
                 pitch, tempo = factors(condition)
                 true_start = start + (got["query_start_s"] - begin) * got["tempo_factor"]
                 cells[condition].append({
-                    "right": got["id"] == str(path), "score": got["score"], "ms": got["query_ms"],
+                    "right": recording(got["id"]) == recording(path), "score": got["score"], "ms": got["query_ms"],
                     "offset": abs(got["track_start_s"] - true_start),
                     "pitch": abs(got["pitch_factor"] / pitch - 1), "tempo": abs(got["tempo_factor"] / tempo - 1),
                     "edge": max(abs(got["query_start_s"] - begin), abs(got["query_end_s"] - end)),
@@ -255,7 +259,7 @@ def main() -> None:
             "recall": round(100 * sum(g["right"] and g["score"] >= t for g in every) / max(1, len(every)), 2),
             "unknown accepted": [sum(x >= t for x in s) for s in scores],
         }
-        for t in np.arange(6, 14, 0.5)
+        for t in np.arange(9, 18, 0.5)
     }
     print(json.dumps(result, indent=1, default=float))
 

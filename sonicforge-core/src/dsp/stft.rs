@@ -1,4 +1,4 @@
-//! Windowed Fourier transforms of real signals. The only place that knows the crate realfft.
+//! Windowed Fourier transforms of real signals. The only place that knows the crates realfft and rustfft.
 //!
 //! The crate takes the widest instructions that the processor has, so the last bits of a spectrum may differ from machine to
 //! machine (by less than a hundred-thousandth of a decibel in a 1/3 octave). On one machine they never do.
@@ -79,6 +79,81 @@ impl Stft {
         let wanted = &self.spectrum[first..first + power.len()];
         for (p, x) in power.iter_mut().zip(wanted) {
             *p = x.re * x.re + x.im * x.im;
+        }
+    }
+}
+
+/// Turns pairs of windows of `len` samples into their powers. One window is the real part of a complex signal, the other its
+/// imaginary part: with Z its spectrum, X_k = (Z_k + Z*_{N−k})/2 and Y_k = (Z_k − Z*_{N−k})/2i. That takes half the time of
+/// two transforms where only some of the bins are wanted.
+#[cfg(feature = "fingerprint")]
+#[derive(Clone)]
+pub struct PairStft {
+    plan: Arc<dyn rustfft::Fft<f32>>,
+    window: Vec<f32>,
+    signal: Vec<Complex<f32>>,
+    scratch: Vec<Complex<f32>>,
+}
+
+#[cfg(feature = "fingerprint")]
+impl std::fmt::Debug for PairStft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PairStft").field("len", &self.window.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "fingerprint")]
+impl PairStft {
+    /// Transforms with this window; its length should be a power of two.
+    pub fn new(window: &[f64]) -> Self {
+        let plan = rustfft::FftPlanner::new().plan_fft_forward(window.len());
+        Self {
+            window: window.iter().map(|&w| w as f32).collect(),
+            signal: vec![Complex::default(); window.len()],
+            scratch: vec![Complex::default(); plan.get_inplace_scratch_len()],
+            plan,
+        }
+    }
+
+    /// Writes |X_k|² and |Y_k|² of the windowed `first` and `second` to `power`, for as many bins as it holds from bin `from` on.
+    ///
+    /// # Panics
+    /// When a sound is not as long as the window, when `from` is 0, or when the bins end behind half the window.
+    pub fn power<T: Copy + Into<f32>>(&mut self, first: &[T], second: &[T], from: usize, power: [&mut [f32]; 2]) {
+        let len = self.window.len();
+        assert_eq!((first.len(), second.len()), (len, len));
+        for (((z, &x), &y), w) in self.signal.iter_mut().zip(first).zip(second).zip(&self.window) {
+            *z = Complex::new(x.into() * w, y.into() * w);
+        }
+        self.plan.process_with_scratch(&mut self.signal, &mut self.scratch);
+        let [one, two] = power;
+        let bins = one.len();
+        let low = &self.signal[from..from + bins];
+        let high = &self.signal[len + 1 - from - bins..=len - from];
+        for (((p, q), z), y) in one.iter_mut().zip(two).zip(low).zip(high.iter().rev()) {
+            let (sum, difference) = (z + y.conj(), z - y.conj());
+            *p = 0.25 * (sum.re * sum.re + sum.im * sum.im);
+            *q = 0.25 * (difference.re * difference.re + difference.im * difference.im);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "fingerprint"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_windows_at_once_are_as_one_after_the_other() {
+        let window: Vec<f64> = (0..256).map(|n| 0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / 256.0).cos()).collect();
+        let sound = |step: i32| -> Vec<i16> { (0..256).map(|n| (n * n * step % 20_011 - 10_005) as i16).collect() };
+        let (first, second) = (sound(7), sound(31));
+        let (mut both, mut alone) = ([vec![0.0; 100], vec![0.0; 100]], vec![0.0; 100]);
+        let [one, two] = &mut both;
+        PairStft::new(&window).power(&first, &second, 5, [one, two]);
+        for (sound, both) in [first, second].iter().zip(&both) {
+            Stft::new(&window).power(sound, 5, &mut alone);
+            let most = alone.iter().fold(0.0f32, |a, &b| a.max(b));
+            assert!(alone.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-6 * most));
         }
     }
 }

@@ -151,7 +151,9 @@ impl Fingerprinter {
             pcm.push(channels);
         }
         self.frames += channels[0].len() as u64;
-        self.non_finite += channels.iter().flat_map(|c| c.iter()).map(|x| u64::from(!x.is_finite())).sum::<u64>();
+        // In numbers as wide as the samples, so that registers hold as many.
+        let non_finite = |some: &[f32]| some.iter().map(|x| u32::from(!x.is_finite())).sum::<u32>();
+        self.non_finite += channels.iter().flat_map(|c| c.chunks(1 << 16)).map(|c| u64::from(non_finite(c))).sum::<u64>();
         Ok(())
     }
 

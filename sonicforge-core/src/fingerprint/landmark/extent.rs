@@ -27,6 +27,8 @@ const ELSEWHERE: [f32; 4] = [-67.0, -29.0, 31.0, 71.0];
 /// What one peak of the query may say for the track, and against it.
 const FOR: f32 = 1.0;
 const AGAINST: f32 = 0.5;
+/// What of the evidence where it was found is expected at first.
+const FAINT: f32 = 0.6;
 /// How far a cut may be from where the evidence ends, in frames.
 const REACH: usize = 52;
 /// What a standard deviation of change is worth.
@@ -63,38 +65,31 @@ pub(super) fn extent(
     h: &Hypothesis,
     found: &Range<usize>,
 ) -> (f32, f32) {
-    let inside = |t: f32| (found.start as f32..found.end as f32).contains(&t);
-    let share = |hits: &mut dyn Iterator<Item = bool>| {
-        let (sum, n) = hits.fold((0, 0), |(sum, n), hit| (sum + u32::from(hit), n + 1));
-        (sum as f32 + 1.0) / (n as f32 + 2.0)
-    };
     let heard: Vec<(f32, f32)> = whole.each(stars, h).collect();
-    let (sum, n) = heard.iter().filter(|(t, _)| inside(*t)).fold((0.0, 0), |(sum, n), (_, x)| (sum + x, n + 1));
-    let mean = (sum / n.max(1) as f32).clamp(0.2, 2.0);
-    let mut seen: Vec<(f32, f32)> = heard.iter().map(|&(t, x)| (t, mean * (x - 0.5 * mean))).collect();
-
-    let asked: Vec<(f32, &Peak)> = peaks.iter().filter(|p| p.rank < RANK).map(|p| (p.frame as f32, p)).collect();
+    let asked: Vec<&Peak> = peaks.iter().filter(|p| p.rank < RANK).collect();
     let middle = whole.frames() as f32 / 2.0;
-    let known = |p: &Peak, shift: f32| is_known(p, stars, h, middle, shift);
-    let by_chance = share(&mut ELSEWHERE.iter().flat_map(|&shift| asked.iter().map(move |(_, p)| known(p, shift))));
-    let there = share(&mut asked.iter().filter(|(t, _)| inside(*t)).map(|(_, p)| known(p, 0.0)));
-    if there > by_chance {
-        let (yes, no) = ((there / by_chance).ln().min(FOR), ((1.0 - there) / (1.0 - by_chance)).ln().max(-AGAINST));
-        seen.extend(asked.iter().map(|&(t, p)| (t, if known(p, 0.0) { yes } else { no })));
-        seen.sort_by(|a, b| a.0.total_cmp(&b.0));
-    }
-
-    let (mut sum, mut began, mut before) = (0.0f32, 0.0f32, 0.0f32);
-    let (mut most, mut first, mut last) = (0.0f32, found.start as f32, found.end as f32);
-    for &(t, x) in &seen {
-        if sum <= 0.0 {
-            (sum, began) = (0.0, 0.5 * (before + t));
+    let known: Vec<bool> = asked.iter().map(|p| is_known(p, stars, h, middle, 0.0)).collect();
+    let by_chance = share(
+        ELSEWHERE.iter().flat_map(|&shift| asked.iter().map(move |p| is_known(p, stars, h, middle, shift))),
+    );
+    let (mut first, mut last) = (found.start as f32, found.end as f32);
+    let mut seen: Vec<(f32, f32)> = Vec::new();
+    // First as if it were heard less clearly than where it was found, which is where it is heard best; then as it is heard on average.
+    for clear in [FAINT, 1.0] {
+        let inside = |t: f32| (first..=last).contains(&t);
+        let (sum, n) = heard.iter().filter(|(t, _)| inside(*t)).fold((0.0, 0), |(sum, n), (_, x)| (sum + x, n + 1));
+        let mean = clear * (sum / n.max(1) as f32).clamp(0.2, 2.0);
+        seen.clear();
+        seen.extend(heard.iter().map(|&(t, x)| (t, mean * (x - 0.5 * mean))));
+        let there = share(asked.iter().zip(&known).filter(|(p, _)| inside(p.frame as f32)).map(|(_, &known)| known));
+        if there > by_chance {
+            let (yes, no) = ((there / by_chance).ln().min(FOR), ((1.0 - there) / (1.0 - by_chance)).ln().max(-AGAINST));
+            seen.extend(asked.iter().zip(&known).map(|(p, &known)| (p.frame as f32, if known { yes } else { no })));
+            seen.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
-        sum += x;
-        if sum > most {
-            (most, first, last) = (sum, began, t);
+        if let Some(most) = greatest(&seen) {
+            (first, last) = most;
         }
-        before = t;
     }
     let cuts = cuts(white);
     let near = |edge: f32| {
@@ -119,6 +114,29 @@ pub(super) fn extent(
         last = best(near(last), &|c| between(from, c)).unwrap_or(last);
     }
     (first, last)
+}
+
+/// The share of hits, one more being a hit and one not.
+fn share(hits: impl Iterator<Item = bool>) -> f32 {
+    let (sum, n) = hits.fold((0, 0), |(sum, n), hit| (sum + u32::from(hit), n + 1));
+    (sum as f32 + 1.0) / (n as f32 + 2.0)
+}
+
+/// From where to where the sum of what is seen, in order of time, is greatest.
+fn greatest(seen: &[(f32, f32)]) -> Option<(f32, f32)> {
+    let (mut sum, mut began, mut before) = (0.0f32, 0.0f32, 0.0f32);
+    let (mut most, mut found) = (0.0f32, None);
+    for &(t, x) in seen {
+        if sum <= 0.0 {
+            (sum, began) = (0.0, 0.5 * (before + t));
+        }
+        sum += x;
+        if sum > most {
+            (most, found) = (sum, Some((began, t)));
+        }
+        before = t;
+    }
+    found
 }
 
 /// How much each frame is a cut: the change of all bands from before it to behind it, in standard deviations of such changes.

@@ -149,7 +149,8 @@ impl Extractor {
     }
 
     pub fn finish(self) -> Constellation {
-        let Self { whitening, mut peaks, mut constellation, .. } = self;
+        let Self { spectrogram, mut whitening, mut peaks, mut constellation } = self;
+        spectrogram.finish(|levels| whitening.push(levels, |white| peaks.push(white, |peak| constellation.push(peak))));
         whitening.finish(|white| peaks.push(white, |peak| constellation.push(peak)));
         let frames = peaks.frames;
         peaks.finish(|peak| constellation.push(peak));

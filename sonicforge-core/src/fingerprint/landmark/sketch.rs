@@ -42,12 +42,14 @@ impl Sketch {
             }
         };
         let Self { frames, peaks: found } = &mut out;
-        spectrogram.push(samples, |levels| {
+        let mut hear = |levels: &Levels| {
             whitening.push(levels, |white| {
                 frames.push(*white);
                 peaks.push(white, |peak| keep(found, peak));
             });
-        });
+        };
+        spectrogram.push(samples, &mut hear);
+        spectrogram.finish(&mut hear);
         whitening.finish(|white| {
             frames.push(*white);
             peaks.push(white, |peak| keep(found, peak));

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use super::{BANDS, HOP, PER_OCTAVE};
-use crate::dsp::stft::Stft;
+use crate::dsp::stft::PairStft;
 
 /// Samples per window: 186 ms.
 pub(super) const WINDOW: usize = 2_048;
@@ -17,9 +17,10 @@ pub(super) type Levels = [i16; BANDS];
 
 #[derive(Debug, Clone)]
 pub(super) struct Spectrogram {
-    stft: Stft,
+    stft: PairStft,
     first_bin: usize,
-    power: Vec<f32>,
+    /// Of two frames.
+    power: [Vec<f32>; 2],
     /// Per band: the first of its bins, counted from `first_bin`, and how many weights it has.
     bands: Vec<(usize, usize)>,
     weights: Vec<f32>,
@@ -49,30 +50,49 @@ impl Spectrogram {
             end = end.max(to);
         }
         let power = vec![0.0; end - first_bin];
-        Self { stft: Stft::new(&window), first_bin, power, bands, weights, waiting: Vec::new() }
+        Self { stft: PairStft::new(&window), first_bin, power: [power.clone(), power], bands, weights, waiting: Vec::new() }
     }
 
-    /// Hears the next samples; `frame` gets the levels of each window that they complete.
+    /// Hears the next samples; `frame` gets the levels of each window, two by two: the first and the second, the third and the
+    /// fourth, however the sound is cut.
     pub fn push(&mut self, samples: &[i16], mut frame: impl FnMut(&Levels)) {
         self.waiting.extend_from_slice(samples);
         let mut at = 0;
-        while at + WINDOW <= self.waiting.len() {
-            self.stft.power(&self.waiting[at..at + WINDOW], self.first_bin, &mut self.power);
-            let mut sums = [0.0f32; BANDS];
-            let mut weights = &self.weights[..];
-            for (sum, &(from, len)) in sums.iter_mut().zip(&self.bands) {
-                let (now, later) = weights.split_at(len);
-                weights = later;
-                *sum = dot(now, &self.power[from..from + len]);
-            }
-            let mut levels = [0; BANDS];
-            for (level, sum) in levels.iter_mut().zip(sums) {
-                *level = half_ln(sum + FLOOR);
-            }
-            frame(&levels);
-            at += HOP;
+        while at + HOP + WINDOW <= self.waiting.len() {
+            self.look(at, at + HOP);
+            self.power.iter().for_each(|power| frame(&self.levels(power)));
+            at += 2 * HOP;
         }
         self.waiting.drain(..at);
+    }
+
+    /// The last window, when it is without a second.
+    pub fn finish(mut self, mut frame: impl FnMut(&Levels)) {
+        if self.waiting.len() >= WINDOW {
+            self.look(0, 0);
+            frame(&self.levels(&self.power[0]));
+        }
+    }
+
+    fn look(&mut self, first: usize, second: usize) {
+        let [one, two] = &mut self.power;
+        let window = |at: usize| &self.waiting[at..at + WINDOW];
+        self.stft.power(window(first), window(second), self.first_bin, [one, two]);
+    }
+
+    fn levels(&self, power: &[f32]) -> Levels {
+        let mut sums = [0.0f32; BANDS];
+        let mut weights = &self.weights[..];
+        for (sum, &(from, len)) in sums.iter_mut().zip(&self.bands) {
+            let (now, later) = weights.split_at(len);
+            weights = later;
+            *sum = dot(now, &power[from..from + len]);
+        }
+        let mut levels = [0; BANDS];
+        for (level, sum) in levels.iter_mut().zip(sums) {
+            *level = half_ln(sum + FLOOR);
+        }
+        levels
     }
 }
 

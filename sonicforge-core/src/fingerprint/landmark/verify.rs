@@ -10,7 +10,7 @@
 
 use super::constellation::{KEEP, Star};
 use super::spectrogram::Levels;
-use super::{BANDS, FRAME_S};
+use super::BANDS;
 
 /// Evidence is kept in steps of this part.
 const STEPS: f32 = 24.0;
@@ -18,8 +18,6 @@ const STEPS: f32 = 24.0;
 const MOST: f32 = 4.6;
 /// What is sharpened stands out from this many bands on either side.
 const NEAR: usize = 12;
-/// See [`Evidence::surplus`].
-const STEADY: f32 = 2.3;
 /// Bands below this are left aside there: each hears but a few bins, so that noise varies more in them.
 const BASS: usize = 36;
 /// Variance of a middling band, in square nepers, of noise (which has .085), and of what is not mainly noise.
@@ -218,28 +216,6 @@ impl Evidence {
             count += 1;
         }
         if count < MIN_STARS { (0.0, count) } else { (sum / squares.sqrt(), count) }
-    }
-
-    /// What of [`Evidence::score`] single seconds say that say more than [`STEADY`] times what all of them say on average. Where a
-    /// track sounds it sounds all the time; a chord or a drum roll that two tracks have in common is over after a second or two.
-    pub fn surplus(&self, stars: &[Star], h: &Hypothesis) -> f32 {
-        let seconds = ((self.frames as f64 * FRAME_S + 0.7) as usize).clamp(2, 10);
-        let mut sums = [0.0f32; 10];
-        let mut squares = 0.0f32;
-        let middle = self.frames as f32 / 2.0;
-        for s in stars {
-            let t = middle + (s.frame as f32 - h.center) / h.rate;
-            let band = (f32::from(s.band) + h.pitch).round();
-            if t < 0.0 || t >= self.frames as f32 - 0.5 || band < 0.0 || band >= BANDS as f32 {
-                continue;
-            }
-            let weight = WEIGHTS[usize::from(s.rank)];
-            let second = (f64::from(t) * FRAME_S) as usize;
-            sums[second.min(seconds - 1)] += weight * f32::from(self.table[(t + 0.5) as usize * BANDS + band as usize]);
-            squares += weight * weight * self.spread[band as usize];
-        }
-        let most = STEADY * (sums.iter().sum::<f32>() / seconds as f32).max(0.0);
-        sums.iter().map(|&x| (x - most).max(0.0)).sum::<f32>() / squares.max(1.0).sqrt()
     }
 
     /// What each peak says: frame of the query, and evidence in standard deviations.
