@@ -198,7 +198,7 @@ def main() -> None:
     set_cache(args.cache)
     known, halves, jobs, impostors = plan(args)
     work = {name: pair for pair in args.same for name in pair.split("=")}
-    recording = lambda path: work.get(pathlib.Path(path).name, str(path))  # noqa: E731
+    recording = lambda path: work.get(pathlib.PurePath(path).name, str(path))  # noqa: E731
     cells = collections.defaultdict(list)
     scores: list[list[float]] = [[], []]
     if args.prepare:
