@@ -153,7 +153,8 @@ impl Fingerprinter {
         self.frames += channels[0].len() as u64;
         // In numbers as wide as the samples, so that registers hold as many.
         let non_finite = |some: &[f32]| some.iter().map(|x| u32::from(!x.is_finite())).sum::<u32>();
-        self.non_finite += channels.iter().flat_map(|c| c.chunks(1 << 16)).map(|c| u64::from(non_finite(c))).sum::<u64>();
+        self.non_finite +=
+            channels.iter().flat_map(|c| c.chunks(1 << 16)).map(|c| u64::from(non_finite(c))).sum::<u64>();
         Ok(())
     }
 

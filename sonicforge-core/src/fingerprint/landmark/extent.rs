@@ -69,9 +69,8 @@ pub(super) fn extent(
     let asked: Vec<&Peak> = peaks.iter().filter(|p| p.rank < RANK).collect();
     let middle = whole.frames() as f32 / 2.0;
     let known: Vec<bool> = asked.iter().map(|p| is_known(p, stars, h, middle, 0.0)).collect();
-    let by_chance = share(
-        ELSEWHERE.iter().flat_map(|&shift| asked.iter().map(move |p| is_known(p, stars, h, middle, shift))),
-    );
+    let by_chance =
+        share(ELSEWHERE.iter().flat_map(|&shift| asked.iter().map(move |p| is_known(p, stars, h, middle, shift))));
     let (mut first, mut last) = (found.start as f32, found.end as f32);
     let mut seen: Vec<(f32, f32)> = Vec::new();
     // First as if it were heard less clearly than where it was found, which is where it is heard best; then as it is heard on average.

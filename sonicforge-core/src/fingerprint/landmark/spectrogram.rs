@@ -50,7 +50,14 @@ impl Spectrogram {
             end = end.max(to);
         }
         let power = vec![0.0; end - first_bin];
-        Self { stft: PairStft::new(&window), first_bin, power: [power.clone(), power], bands, weights, waiting: Vec::new() }
+        Self {
+            stft: PairStft::new(&window),
+            first_bin,
+            power: [power.clone(), power],
+            bands,
+            weights,
+            waiting: Vec::new(),
+        }
     }
 
     /// Hears the next samples; `frame` gets the levels of each window, two by two: the first and the second, the third and the

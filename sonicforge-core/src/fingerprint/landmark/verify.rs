@@ -8,9 +8,9 @@
 //! of 0 and −5 dB. The log-likelihood ratio of this evidence, measured there, is nearly a straight line, so a weighted sum is
 //! close to the best test. It is `z` standard deviations off.
 
+use super::BANDS;
 use super::constellation::{KEEP, Star};
 use super::spectrogram::Levels;
-use super::BANDS;
 
 /// Evidence is kept in steps of this part.
 const STEPS: f32 = 24.0;
