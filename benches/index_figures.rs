@@ -6,6 +6,7 @@
 //! index-figures synthetic TRACKS FOLDER INDEX   INDEX of so many tracks of four minutes, drawn from the landmarks of the index FOLDER
 //!                                          backwards and in other keys; and the real ones
 //! index-figures ask INDEX FOLDER N         N excerpts of 10 s of the files of FOLDER, which the index holds: time of each
+//! index-figures extract FILE               times real time: fingerprints of the first five minutes of FILE, in memory
 //! index-figures dedupe FOLDER [INDEX]      the report of duplicates, as JSON
 //! ```
 //! Seconds are CPU seconds of one thread.
@@ -17,8 +18,8 @@ use std::time::Instant;
 use serde_json::json;
 use sonicforge_core::audio::AudioBuffer;
 use sonicforge_core::fingerprint::{
-    Change, Chromaprint, Constellation, DuplicateOptions, Index, IndexOptions, IndexTrack, QueryOptions, ScanOptions,
-    Sketch, scan,
+    Change, Chromaprint, Constellation, DuplicateOptions, Fingerprint, Index, IndexOptions, IndexTrack, QueryOptions,
+    ScanOptions, Sketch, scan,
 };
 use sonicforge_core::io::Reader;
 use sonicforge_core::progress::NoProgress;
@@ -33,6 +34,7 @@ fn main() -> Outcome<()> {
         ["scan", folder, index] => figures(folder, index)?,
         ["synthetic", tracks, from, to] => synthetic(tracks.parse()?, from, to)?,
         ["ask", index, folder, n] => ask(index, folder, n.parse()?)?,
+        ["extract", file] => extract(file)?,
         ["dedupe", folder, ref rest @ ..] => {
             let mut index = match rest {
                 [place, ..] => Index::open(place, &IndexOptions::default())?,
@@ -117,6 +119,28 @@ fn figures(folder: &str, to: &str) -> Outcome<serde_json::Value> {
         "mb_per_hour": stats.bytes as f64 / 1e6 / hours,
         "decode_times_real_time": seconds / decoded, "scan_times_real_time": seconds / scanned, "scan_over_decode": decoded / scanned,
         "ingest_postings_per_cpu_s": postings / ingest, "ingest_postings_per_wall_s": postings / ingest_wall, "open_s": open_s,
+    }))
+}
+
+fn extract(file: &str) -> Outcome<serde_json::Value> {
+    let audio = decode(file, 300 * 48_000)?;
+    let seconds = audio.frames() as f64 / f64::from(audio.sample_rate());
+    // Medians of seven.
+    let rate = |work: &dyn Fn() -> Outcome<()>| -> Outcome<f64> {
+        let mut rates = Vec::new();
+        for _ in 0..7 {
+            let before = cpu_s()?;
+            work()?;
+            rates.push(seconds / (cpu_s()? - before));
+        }
+        rates.sort_by(f64::total_cmp);
+        Ok(rates[3])
+    };
+    Ok(json!({
+        "sample_rate": audio.sample_rate(), "channels": audio.channels(), "seconds": seconds,
+        "both": rate(&|| Ok(drop(Fingerprint::of(&audio)?)))?,
+        "chromaprint": rate(&|| Ok(drop(Chromaprint::of(&audio)?)))?,
+        "sketch": rate(&|| Ok(drop(Sketch::of(&audio)?)))?,
     }))
 }
 
