@@ -126,7 +126,7 @@ fn extract(file: &str) -> Outcome<serde_json::Value> {
     let audio = decode(file, 300 * 48_000)?;
     let seconds = audio.frames() as f64 / f64::from(audio.sample_rate());
     // Medians of seven.
-    let rate = |work: &dyn Fn() -> Outcome<()>| -> Outcome<f64> {
+    let rate = |work: &dyn Fn() -> sonicforge_core::error::Result<()>| -> Outcome<f64> {
         let mut rates = Vec::new();
         for _ in 0..7 {
             let before = cpu_s()?;
@@ -138,9 +138,9 @@ fn extract(file: &str) -> Outcome<serde_json::Value> {
     };
     Ok(json!({
         "sample_rate": audio.sample_rate(), "channels": audio.channels(), "seconds": seconds,
-        "both": rate(&|| Ok(drop(Fingerprint::of(&audio)?)))?,
-        "chromaprint": rate(&|| Ok(drop(Chromaprint::of(&audio)?)))?,
-        "sketch": rate(&|| Ok(drop(Sketch::of(&audio)?)))?,
+        "both": rate(&|| Fingerprint::of(&audio).map(drop))?,
+        "chromaprint": rate(&|| Chromaprint::of(&audio).map(drop))?,
+        "sketch": rate(&|| Sketch::of(&audio).map(drop))?,
     }))
 }
 
