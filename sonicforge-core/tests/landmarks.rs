@@ -108,6 +108,19 @@ fn a_part_of_a_long_query() {
     assert!((found.track_start_s - 7.0).abs() < 0.5, "{found:?}");
 }
 
+#[cfg(feature = "plot")]
+#[test]
+fn a_match_has_its_picture() {
+    let index = index(1..4);
+    let query = Sketch::of(&part(&piece(2, 40.0, 1.0), 10.0, 10.0)).unwrap();
+    let found = &index.query(&query, &QueryOptions::default()).unwrap()[0];
+    let explanation = index.snapshot().explain(&query, found).unwrap();
+    assert!(explanation.landmarks.iter().filter(|l| l.agrees).count() > 20);
+    let svg = sonicforge_core::plot::match_svg(&explanation);
+    // With the spectrogram, which a wrong number of bands would leave out.
+    assert!(svg.contains("piece 2 was found") && svg.contains("<image"));
+}
+
 #[test]
 fn tracks_come_and_go() {
     let mut index = Index::new();

@@ -114,8 +114,10 @@ pub(super) fn replay(bytes: &[u8], name: &str) -> Result<Replay> {
     while at < bytes.len() {
         match record_at(bytes, at) {
             Some(payload) => {
-                let batch =
-                    changes(payload).map_err(|e| Error::Store(format!("{name} is damaged at byte {at}: {e}")))?;
+                let batch = changes(payload).map_err(|e| match e {
+                    Error::Unsupported(what) => Error::Unsupported(format!("{name}, byte {at}: {what}")),
+                    e => Error::Store(format!("{name} is damaged at byte {at}: {e}")),
+                })?;
                 out.batches.push(batch);
                 at += FRAME + payload.len();
                 out.len = at as u64;
@@ -169,4 +171,27 @@ fn changes(mut bytes: &[u8]) -> Result<Vec<Change>> {
         }
     }
     if bytes.is_empty() { Ok(out) } else { Err(Error::Format("a batch is longer than its changes".to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn landmarks_of_another_kind_are_unsupported_and_not_damage() {
+        let sound = crate::testing::Signal::Music { seed: 1 }.render(22_050, 1, 5.0).unwrap();
+        let track = IndexTrack::new("a", &crate::fingerprint::Fingerprint::of(&sound).unwrap());
+        let (record_of, stars) = (track.record(), track.landmarks.to_bytes());
+        let change = record(&[Change::Insert(track)], &[record_of]).unwrap();
+        let mut bytes = head(Durability::Power);
+        bytes.extend_from_slice(&change);
+        assert_eq!(replay(&bytes, "log").unwrap().batches.len(), 1);
+        // The constellation is the last of the batch, and its kind is its first byte.
+        let kind = bytes.len() - stars.len();
+        bytes[kind] = 1;
+        let sum = check(&change[4..8], &bytes[HEAD + FRAME..]).to_le_bytes();
+        bytes[HEAD + 8..HEAD + FRAME].copy_from_slice(&sum);
+        let said = replay(&bytes, "log").unwrap_err();
+        assert!(matches!(said, Error::Unsupported(_)) && said.to_string().contains("kind 1"), "{said}");
+    }
 }
