@@ -195,6 +195,9 @@ def main() -> None:
     parser.add_argument("--prepare", action="store_true", help="fill the cache, and ask nothing")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
+    for pair in args.same:
+        if pair.count("=") != 1:
+            parser.error(f"--same {pair}: expected two file names, NAME=NAME")
     set_cache(args.cache)
     known, halves, jobs, impostors = plan(args)
     work = {name: pair for pair in args.same for name in pair.split("=")}
