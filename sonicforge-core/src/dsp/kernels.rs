@@ -3,6 +3,32 @@
 //! Both copies are one source without fused multiply-adds, and neither changes the order of a sum, so both give the same
 //! bits. This is the only file that calls across a `target_feature` border.
 
+/// Compiles a function twice, for every processor and for those with AVX2, and calls the one that suits. Its loops must gain
+/// from wider registers all by themselves.
+#[cfg(feature = "fingerprint")]
+macro_rules! with_wide_registers {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
+        $(#[$doc])*
+        $vis fn $name($($arg: $type),*) $(-> $out)? {
+            #[inline(always)]
+            fn here($($arg: $type),*) $(-> $out)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn wide($($arg: $type),*) $(-> $out)? {
+                here($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has AVX2; it was asked just now.
+                return unsafe { wide($($arg),*) };
+            }
+            here($($arg),*)
+        }
+    };
+}
+#[cfg(feature = "fingerprint")]
+pub(crate) use with_wide_registers;
+
 /// Outputs that are worked on together.
 pub const WIDTH: usize = 16;
 /// Taps on either side of the gap that is interpolated.
