@@ -6,11 +6,16 @@ use super::BANDS;
 use super::constellation::Constellation;
 use super::spectrogram::{Levels, Spectrogram};
 use super::whitening::Whitening;
+use crate::dsp::kernels::with_wide_registers;
 
 /// A peak is the maximum of this many frames on either side …
 const FRAMES: usize = 4;
 /// … and this many bands.
 const NEIGHBOURS: usize = 4;
+/// Frames that are looked at for the peaks of the one in the middle.
+const ROWS: usize = 2 * FRAMES + 1;
+/// Below everything.
+const LOWEST: Levels = [i16::MIN; BANDS];
 /// And at least this far above the mean, in 1/256 neper.
 const HEIGHT: i16 = 77;
 /// Frames on either side among which a peak's rank is counted: about a second in all.
@@ -31,10 +36,12 @@ pub(super) struct Peak {
 }
 
 /// Finds the peaks of frames that come one after the other.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Peaks {
-    /// The last 2·`FRAMES` + 1 frames, and their maxima over the bands.
-    rows: VecDeque<(Levels, Levels)>,
+    /// The last `ROWS` frames in a ring, and their maxima over the bands. Where none has been, and behind the end, all is
+    /// lower than anything.
+    rows: [Levels; ROWS],
+    widest: [Levels; ROWS],
     /// Frames so far.
     frames: u32,
     /// Peaks whose rank is not yet known, and those before them that count.
@@ -43,53 +50,60 @@ pub(super) struct Peaks {
     given: usize,
 }
 
+impl Default for Peaks {
+    fn default() -> Self {
+        let rows = [LOWEST; ROWS];
+        Self { rows, widest: rows, frames: 0, near: VecDeque::new(), given: 0 }
+    }
+}
+
 impl Peaks {
     pub fn push(&mut self, white: &Levels, mut out: impl FnMut(&Peak)) {
-        if self.rows.len() == 2 * FRAMES + 1 {
-            self.rows.pop_front();
-        }
-        self.rows.push_back((*white, widest(white)));
-        self.frames += 1;
-        if self.frames > FRAMES as u32 {
-            self.look(self.rows.len() - 1 - FRAMES, self.frames - 1 - FRAMES as u32);
-            self.give(self.frames - 1 - FRAMES as u32, &mut out);
+        if let Some(frame) = self.step(white) {
+            self.give(frame, &mut out);
         }
     }
 
     /// The last frames, which have fewer behind them, and the peaks that still wait.
     pub fn finish(mut self, mut out: impl FnMut(&Peak)) {
-        for back in (0..FRAMES.min(self.rows.len())).rev() {
-            self.look(self.rows.len() - 1 - back, self.frames - 1 - back as u32);
+        for _ in 0..FRAMES {
+            self.step(&LOWEST);
         }
         self.give(u32::MAX, &mut out);
     }
 
-    /// Looks for peaks in row `at`, which is frame `frame`.
-    fn look(&mut self, at: usize, frame: u32) {
-        let low = at.saturating_sub(FRAMES);
-        let high = (at + FRAMES).min(self.rows.len() - 1);
-        let mut most = self.rows[low].1;
-        for (_, row) in self.rows.range(low + 1..=high) {
-            most.iter_mut().zip(row).for_each(|(m, &x)| *m = (*m).max(x));
-        }
-        let white = &self.rows[at].0;
-        for band in 1..BANDS - 1 {
-            let y = white[band];
-            if y < most[band] || y < HEIGHT {
-                continue;
+    /// Takes a frame, and looks for peaks in the one of `FRAMES` ago. Says which that was.
+    fn step(&mut self, white: &Levels) -> Option<u32> {
+        let at = self.frames as usize % ROWS;
+        self.rows[at] = *white;
+        self.widest[at] = widest(white);
+        self.frames += 1;
+        let frame = self.frames.checked_sub(FRAMES as u32 + 1)?;
+        self.look(frame);
+        Some(frame)
+    }
+
+    fn look(&mut self, frame: u32) {
+        let row = |frame: usize| &self.rows[frame % ROWS];
+        let middle = frame as usize + ROWS;
+        let white = row(middle);
+        for (n, eight) in tops(white, &self.widest).iter().enumerate().filter(|(_, eight)| **eight != [0; 8]) {
+            for band in (8 * n..8 * n + 8).filter(|band| eight[band % 8] != 0) {
+                let y = white[band];
+                let around = band.saturating_sub(NEIGHBOURS)..(band + NEIGHBOURS + 1).min(BANDS);
+                // Of two equal neighbours the first is the peak.
+                let twin = (middle - FRAMES..middle).any(|r| row(r)[around.clone()].contains(&y))
+                    || white[around.start..band].contains(&y);
+                if twin {
+                    continue;
+                }
+                // The top of the parabola through three bands.
+                let (a, b, c) = (f32::from(white[band - 1]), f32::from(y), f32::from(white[band + 1]));
+                let bend = a - 2.0 * b + c;
+                let offset = if bend < 0.0 { (0.5 * (a - c) / bend).clamp(-0.5, 0.5) } else { 0.0 };
+                let fraction = (offset * 128.0) as i8;
+                self.near.push_back(Peak { frame, band: band as u8, fraction, height: y, rank: 0 });
             }
-            // Of two equal neighbours the first is the peak.
-            let twin = (low..at).any(|r| {
-                self.rows[r].0[band.saturating_sub(NEIGHBOURS)..(band + NEIGHBOURS + 1).min(BANDS)].contains(&y)
-            }) || white[band.saturating_sub(NEIGHBOURS)..band].contains(&y);
-            if twin {
-                continue;
-            }
-            // The top of the parabola through three bands.
-            let (a, b, c) = (f32::from(white[band - 1]), f32::from(y), f32::from(white[band + 1]));
-            let bend = a - 2.0 * b + c;
-            let offset = if bend < 0.0 { (0.5 * (a - c) / bend).clamp(-0.5, 0.5) } else { 0.0 };
-            self.near.push_back(Peak { frame, band: band as u8, fraction: (offset * 128.0) as i8, height: y, rank: 0 });
         }
     }
 
@@ -111,49 +125,95 @@ impl Peaks {
     }
 }
 
-/// For each band the maximum of it and its neighbours.
-fn widest(row: &Levels) -> Levels {
-    let mut padded = [i16::MIN; BANDS + 2 * NEIGHBOURS];
-    padded[NEIGHBOURS..NEIGHBOURS + BANDS].copy_from_slice(row);
-    let mut out = [i16::MIN; BANDS];
-    for shift in 0..=2 * NEIGHBOURS {
-        out.iter_mut().zip(&padded[shift..]).for_each(|(m, &x)| *m = (*m).max(x));
+with_wide_registers! {
+    /// One where a band is as high as all around it, and high enough. Not at either end, where a band lacks a neighbour. In
+    /// eights, most of which have none.
+    fn tops(white: &Levels, widest: &[Levels; ROWS]) -> [[u8; 8]; BANDS.div_ceil(8)] {
+        let mut most = [HEIGHT; BANDS];
+        for row in widest {
+            most.iter_mut().zip(row).for_each(|(m, &x)| *m = (*m).max(x));
+        }
+        let mut eights = [[0; 8]; _];
+        let tops = eights.as_flattened_mut();
+        tops.iter_mut().zip(white).zip(&most).for_each(|((top, y), m)| *top = u8::from(y >= m));
+        tops[0] = 0;
+        tops[BANDS - 1] = 0;
+        eights
     }
-    out
+}
+
+with_wide_registers! {
+    /// For each band the maximum of it and its neighbours.
+    fn widest(row: &Levels) -> Levels {
+        let mut padded = [i16::MIN; BANDS + 2 * NEIGHBOURS];
+        padded[NEIGHBOURS..NEIGHBOURS + BANDS].copy_from_slice(row);
+        let mut out = LOWEST;
+        for shift in 0..=2 * NEIGHBOURS {
+            out.iter_mut().zip(&padded[shift..]).for_each(|(m, &x)| *m = (*m).max(x));
+        }
+        out
+    }
+}
+
+/// Samples at 11 025 Hz → whitened frames and their peaks.
+#[derive(Debug, Clone)]
+pub(super) struct PeakFinder {
+    spectrogram: Spectrogram,
+    whitening: Whitening,
+    peaks: Peaks,
+}
+
+impl PeakFinder {
+    pub fn new() -> Self {
+        Self { spectrogram: Spectrogram::new(), whitening: Whitening::default(), peaks: Peaks::default() }
+    }
+
+    /// Hears the next samples.
+    pub fn push(&mut self, samples: &[i16], mut frame: impl FnMut(&Levels), mut peak: impl FnMut(&Peak)) {
+        let Self { spectrogram, whitening, peaks } = self;
+        spectrogram.push(samples, |levels| {
+            whitening.push(levels, |white| {
+                frame(white);
+                peaks.push(white, &mut peak);
+            });
+        });
+    }
+
+    /// What still waits. Says how many frames there were.
+    pub fn finish(self, mut frame: impl FnMut(&Levels), mut peak: impl FnMut(&Peak)) -> u32 {
+        let Self { spectrogram, mut whitening, mut peaks } = self;
+        let mut hear = |white: &Levels| {
+            frame(white);
+            peaks.push(white, &mut peak);
+        };
+        spectrogram.finish(|levels| whitening.push(levels, &mut hear));
+        whitening.finish(hear);
+        let frames = peaks.frames;
+        peaks.finish(peak);
+        frames
+    }
 }
 
 /// Samples at 11 025 Hz → the constellation of a sound that goes by.
 #[derive(Debug, Clone)]
 pub(crate) struct Extractor {
-    spectrogram: Spectrogram,
-    whitening: Whitening,
-    peaks: Peaks,
+    finder: PeakFinder,
     constellation: Constellation,
 }
 
 impl Extractor {
     pub fn new() -> Self {
-        Self {
-            spectrogram: Spectrogram::new(),
-            whitening: Whitening::default(),
-            peaks: Peaks::default(),
-            constellation: Constellation::default(),
-        }
+        Self { finder: PeakFinder::new(), constellation: Constellation::default() }
     }
 
     pub fn push(&mut self, samples: &[i16]) {
-        let Self { spectrogram, whitening, peaks, constellation } = self;
-        spectrogram.push(samples, |levels| {
-            whitening.push(levels, |white| peaks.push(white, |peak| constellation.push(peak)));
-        });
+        let Self { finder, constellation } = self;
+        finder.push(samples, |_| (), |peak| constellation.push(peak));
     }
 
     pub fn finish(self) -> Constellation {
-        let Self { spectrogram, mut whitening, mut peaks, mut constellation } = self;
-        spectrogram.finish(|levels| whitening.push(levels, |white| peaks.push(white, |peak| constellation.push(peak))));
-        whitening.finish(|white| peaks.push(white, |peak| constellation.push(peak)));
-        let frames = peaks.frames;
-        peaks.finish(|peak| constellation.push(peak));
+        let Self { finder, mut constellation } = self;
+        let frames = finder.finish(|_| (), |peak| constellation.push(peak));
         constellation.end(frames);
         constellation
     }

@@ -1,11 +1,10 @@
 //! What a query is asked with: all peaks of the sound, and its whole whitened spectrogram.
 
 use super::constellation::Star;
-use super::peaks::{Peak, Peaks};
-use super::spectrogram::{Levels, Spectrogram};
-use super::whitening::Whitening;
+use super::peaks::{Peak, PeakFinder};
+use super::spectrogram::Levels;
 use super::{BANDS, FRAME_S};
-use crate::audio::AudioBuffer;
+use crate::audio::{AudioBuffer, slices};
 use crate::error::Result;
 use crate::fingerprint::front::Front;
 
@@ -22,40 +21,19 @@ pub struct Sketch {
 impl Sketch {
     /// Of a whole sound, at any rate and of any number of channels.
     pub fn of(audio: &AudioBuffer) -> Result<Self> {
-        let mut samples = Vec::new();
         let mut front = Front::new(audio.sample_rate(), audio.channels())?;
-        let channels: Vec<&[f32]> = (0..audio.channels()).map(|c| audio.channel(c)).collect();
-        front.push_channels(&channels, &mut |heard| samples.extend_from_slice(heard))?;
-        let mut rest = Vec::new();
-        front.finish(&mut |heard| samples.extend_from_slice(heard), &mut |heard| rest.extend_from_slice(heard));
-        samples.extend_from_slice(&rest);
-        Ok(Self::of_samples(&samples))
-    }
-
-    /// Of samples at 11 025 Hz.
-    fn of_samples(samples: &[i16]) -> Self {
-        let (mut spectrogram, mut whitening, mut peaks) = (Spectrogram::new(), Whitening::default(), Peaks::default());
+        let mut finder = PeakFinder::new();
         let mut out = Self::default();
-        let keep = |list: &mut Vec<Peak>, peak: &Peak| {
-            if peak.rank < RANK {
-                list.push(*peak);
-            }
-        };
-        let Self { frames, peaks: found } = &mut out;
-        let mut hear = |levels: &Levels| {
-            whitening.push(levels, |white| {
-                frames.push(*white);
-                peaks.push(white, |peak| keep(found, peak));
-            });
-        };
-        spectrogram.push(samples, &mut hear);
-        spectrogram.finish(&mut hear);
-        whitening.finish(|white| {
-            frames.push(*white);
-            peaks.push(white, |peak| keep(found, peak));
-        });
-        peaks.finish(|peak| keep(found, peak));
-        out
+        let Self { frames, peaks } = &mut out;
+        let mut keep_frame = |white: &Levels| frames.push(*white);
+        let mut keep_peak = |peak: &Peak| peaks.extend((peak.rank < RANK).then_some(*peak));
+        let mut hear = |heard: &[i16]| finder.push(heard, &mut keep_frame, &mut keep_peak);
+        front.push_channels(&slices(audio.channels(), |c| audio.channel(c))[..audio.channels()], &mut hear)?;
+        let mut rest = Vec::new();
+        front.finish(&mut hear, &mut |heard| rest.extend_from_slice(heard));
+        hear(&rest);
+        finder.finish(keep_frame, keep_peak);
+        Ok(out)
     }
 
     /// Of `frames` frames of a constellation, from `from` on: its peaks for the spectrogram, the stronger the higher. What a sound
