@@ -7,10 +7,14 @@ use super::chromaprint::{Chromaprint, ChromaprintPreset, WordMaker};
 use super::front::Front;
 use super::landmark::{Constellation, Extractor};
 use crate::audio::{AudioBuffer, Block, slices};
+use crate::dsp::kernels::with_wide_registers;
 use crate::error::{Error, Result};
 
 /// The version of the JSON form of [`Fingerprint`].
 pub const SCHEMA: u32 = 1;
+
+/// Frames that are worked on before the next are touched.
+const AT_ONCE: usize = 4_096;
 
 /// How a fingerprint is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +146,16 @@ impl Fingerprinter {
     /// Hears the next frames, one slice per channel. Errors when they are not as many as the fingerprinter's channels, or
     /// not of one length; then nothing was heard.
     pub fn push_channels(&mut self, channels: &[&[f32]]) -> Result<()> {
+        let frames = self.front.frames(channels)?;
+        for at in (0..frames).step_by(AT_ONCE) {
+            let end = frames.min(at + AT_ONCE);
+            self.push_few(&slices(channels.len(), |c| &channels[c][at..end])[..channels.len()])?;
+        }
+        Ok(())
+    }
+
+    /// No more frames than stay near the processor while they are read three times.
+    fn push_few(&mut self, channels: &[&[f32]]) -> Result<()> {
         let Self { front, words, extractor, .. } = self;
         front.push_channels(channels, &mut |heard| {
             words.push(heard);
@@ -151,10 +165,7 @@ impl Fingerprinter {
             pcm.push(channels);
         }
         self.frames += channels[0].len() as u64;
-        // In numbers as wide as the samples, so that registers hold as many.
-        let non_finite = |some: &[f32]| some.iter().map(|x| u32::from(!x.is_finite())).sum::<u32>();
-        self.non_finite +=
-            channels.iter().flat_map(|c| c.chunks(1 << 16)).map(|c| u64::from(non_finite(c))).sum::<u64>();
+        self.non_finite += channels.iter().map(|c| u64::from(non_finite(c))).sum::<u64>();
         Ok(())
     }
 
@@ -181,6 +192,13 @@ impl Fingerprinter {
             chromaprint: words.finish(),
             landmarks: extractor.finish(),
         }
+    }
+}
+
+with_wide_registers! {
+    /// In numbers as wide as the samples, so that registers hold as many.
+    fn non_finite(samples: &[f32]) -> u32 {
+        samples.iter().map(|x| u32::from(!x.is_finite())).sum()
     }
 }
 

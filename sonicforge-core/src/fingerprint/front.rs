@@ -2,6 +2,7 @@
 
 use super::resampler::Resampler;
 use crate::audio::{check_format, common_length};
+use crate::dsp::kernels::with_wide_registers;
 use crate::error::{Error, Result};
 
 /// Samples per second of what comes out.
@@ -65,11 +66,7 @@ impl Front {
             let mono = &mut self.piece[self.fill..][..frames];
             match channels {
                 1 => mono.copy_from_slice(now),
-                2 => {
-                    for (y, [l, r]) in mono.iter_mut().zip(now.as_chunks::<2>().0) {
-                        *y = ((i32::from(*l) + i32::from(*r)) / 2) as i16;
-                    }
-                }
+                2 => mix_frames(now.as_chunks().0, mono),
                 n => {
                     for (y, frame) in mono.iter_mut().zip(now.chunks_exact(n)) {
                         *y = (frame.iter().map(|&x| i32::from(x)).sum::<i32>() / n as i32) as i16;
@@ -81,9 +78,9 @@ impl Front {
         }
     }
 
-    /// Hears the next frames, one slice per channel, 1.0 being full scale: each sample is rounded to 16 bit first (to even
-    /// between two, NaN is 0). All slices must be of one length.
-    pub fn push_channels(&mut self, channels: &[&[f32]], heard: &mut impl FnMut(&[i16])) -> Result<()> {
+    /// How many frames these are, one slice per channel. Errors when they are not as many as the channels, or not of one
+    /// length.
+    pub fn frames(&self, channels: &[&[f32]]) -> Result<usize> {
         if channels.len() != self.channels {
             return Err(Error::invalid(format!(
                 "{} channels were pushed, but the fingerprinter was made for {}",
@@ -91,18 +88,20 @@ impl Front {
                 self.channels
             )));
         }
-        let frames = common_length(channels)?;
+        common_length(channels)
+    }
+
+    /// Hears the next frames, one slice per channel, 1.0 being full scale: each sample is rounded to 16 bit first (to even
+    /// between two, NaN is 0). All slices must be of one length.
+    pub fn push_channels(&mut self, channels: &[&[f32]], heard: &mut impl FnMut(&[i16])) -> Result<()> {
+        let frames = self.frames(channels)?;
         let mut at = 0;
         while at < frames {
             let now = (PIECE - self.fill).min(frames - at);
             let mono = &mut self.piece[self.fill..][..now];
             match channels {
-                [x] => mono.iter_mut().zip(&x[at..]).for_each(|(y, &x)| *y = to_i16(x) as i16),
-                [l, r] => {
-                    for ((y, &l), &r) in mono.iter_mut().zip(&l[at..]).zip(&r[at..]) {
-                        *y = ((to_i16(l) + to_i16(r)) / 2) as i16;
-                    }
-                }
+                [x] => convert(&x[at..], mono),
+                [l, r] => mix(&l[at..], &r[at..], mono),
                 _ => {
                     for (n, y) in mono.iter_mut().enumerate() {
                         let sum: i32 = channels.iter().map(|x| to_i16(x[at + n])).sum();
@@ -154,6 +153,28 @@ impl Front {
                     break;
                 }
             }
+        }
+    }
+}
+
+with_wide_registers! {
+    fn mix_frames(frames: &[[i16; 2]], mono: &mut [i16]) {
+        for (y, [l, r]) in mono.iter_mut().zip(frames) {
+            *y = ((i32::from(*l) + i32::from(*r)) / 2) as i16;
+        }
+    }
+}
+
+with_wide_registers! {
+    fn convert(x: &[f32], mono: &mut [i16]) {
+        mono.iter_mut().zip(x).for_each(|(y, &x)| *y = to_i16(x) as i16);
+    }
+}
+
+with_wide_registers! {
+    fn mix(l: &[f32], r: &[f32], mono: &mut [i16]) {
+        for ((y, &l), &r) in mono.iter_mut().zip(l).zip(r) {
+            *y = ((to_i16(l) + to_i16(r)) / 2) as i16;
         }
     }
 }
