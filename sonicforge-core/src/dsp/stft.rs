@@ -120,6 +120,11 @@ impl PairStft {
         }
     }
 
+    /// Samples per window.
+    pub fn window_len(&self) -> usize {
+        self.window.len()
+    }
+
     /// |X_k|² and |Y_k|² of the windowed `first` and `second`, for each bin of `bins`.
     ///
     /// # Panics

@@ -9,12 +9,13 @@ use super::peaks::Peak;
 use super::postings::{Postings, TrackAt};
 use super::search::{Pass, Place, Votes};
 use super::sketch::Sketch;
+use super::template::Closer;
 use super::verify::{Evidence, Hypothesis, MIN_STARS};
-use super::{CENTER_S, FRAME_S, PER_OCTAVE};
+use super::{CENTER_S, FRAME_S, HOP, PER_OCTAVE};
 use crate::error::Result;
 
-/// A match is accepted from this score on. Of 7 595 excerpts of unknown tracks the best scored 12.1 (docs/measurements.md).
-pub const THRESHOLD: f64 = 12.3;
+/// A match is accepted from this score on. Of 7 595 excerpts of unknown tracks the best scored 12.76 (docs/measurements.md).
+pub const THRESHOLD: f64 = 12.8;
 /// Standard deviations above chance from which on no other keys and speeds are tried. A wrong key or speed nearby has half of
 /// what the right one has.
 const SURE: f32 = 20.0;
@@ -53,15 +54,22 @@ const SIMPLER: f32 = 0.93;
 /// What is taken off a score where key, speed or time were searched for: the best of many trials scores higher by chance.
 const TRIALS: f32 = 1.8;
 /// What the sharpened evidence has of a score.
-const SHARP: f32 = 0.7;
+const SHARP: f32 = 0.8;
 /// The power of the spread of what the track scores elsewhere that a score is divided by: music that has a scale or a beat in
 /// common with the query scatters more.
-const SPREAD: f32 = 0.25;
+const SPREAD: f32 = 0.5;
 /// What noise adds to a score: unknown music that is drowned in it scores less, as nothing in noise agrees with music but by
 /// chance; and known music scores less too.
-const IN_NOISE: f32 = 4.4;
+const IN_NOISE: f32 = 3.6;
 /// What a score gains with the share of the query's strongest peaks that are the track's.
-const SHARED: f32 = 8.0;
+const SHARED: f32 = 6.0;
+/// From this score on a closer look is not needed.
+const CLEAR: f32 = 16.0;
+/// What a closer look adds to a score, and what more of it in noise, for each standard deviation above what it says of the best
+/// places of unknown tracks.
+const CLOSER: f32 = 0.5;
+const CLOSER_IN_NOISE: f32 = 0.3;
+const BY_CHANCE: f32 = 5.0;
 /// What each doubling of the number of windows takes off: the best of more trials scores higher by chance, in the tail of the
 /// unknown by a factor of e each half standard deviation.
 const MANY_WINDOWS: f32 = 0.4;
@@ -169,6 +177,9 @@ impl Search<'_> {
         let many = MANY_WINDOWS * windows.len().max(1).ilog2() as f32;
         for (i, window) in windows.iter_mut().enumerate() {
             self.finish(window)?;
+            if !sketch.samples.is_empty() && window.best.iter().filter(|f| f.score >= CLEAR).count() < wanted {
+                self.look_closer(window, &sketch.samples[window.from * HOP..])?;
+            }
             found.extend(window.best.iter().map(|f| (Found { score: f.score - many, ..*f }, i)));
         }
         found.sort_by(|a, b| b.0.score.total_cmp(&a.0.score));
@@ -264,6 +275,19 @@ impl Search<'_> {
             let shared = share_known(peaks, stars, &h, evidence.frames() as f32 / 2.0);
             let trials = if plain && h == found { 0.0 } else { TRIALS };
             f.score = both + IN_NOISE * evidence.noise() + SHARED * shared - trials;
+        }
+        Ok(())
+    }
+
+    /// Adds to the scores of a window what its `samples` tell beyond the query's spectrogram.
+    fn look_closer(&mut self, window: &mut Window, samples: &[i16]) -> Result<()> {
+        let Window { best, evidence, .. } = window;
+        let closer = Closer::new(samples, evidence.frames());
+        for f in best {
+            let (low, high) = evidence.span(&f.hypothesis);
+            self.read_stars(f.segment, f.track, low, high)?;
+            let more = closer.score(&self.stars, &f.hypothesis) - BY_CHANCE;
+            f.score += (CLOSER + CLOSER_IN_NOISE * evidence.noise()) * more;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ mod postings;
 mod search;
 mod sketch;
 mod spectrogram;
+mod template;
 mod verify;
 mod whitening;
 

@@ -11,11 +11,13 @@ use crate::fingerprint::front::Front;
 /// Peaks from this rank on are not looked up: about sixty a second.
 const RANK: u16 = 60;
 
-/// A sound to be looked for. Takes 13 kB a second, so it is made of excerpts rather than of hours.
+/// A sound to be looked for. Takes 38 kB a second, so it is made of excerpts rather than of hours.
 #[derive(Debug, Clone, Default)]
 pub struct Sketch {
     pub(super) frames: Vec<Levels>,
     pub(super) peaks: Vec<Peak>,
+    /// At 11 025 Hz; none of what is only known by its peaks.
+    pub(super) samples: Vec<i16>,
 }
 
 impl Sketch {
@@ -24,10 +26,13 @@ impl Sketch {
         let mut front = Front::new(audio.sample_rate(), audio.channels())?;
         let mut finder = PeakFinder::new();
         let mut out = Self::default();
-        let Self { frames, peaks } = &mut out;
+        let Self { frames, peaks, samples } = &mut out;
         let mut keep_frame = |white: &Levels| frames.push(*white);
         let mut keep_peak = |peak: &Peak| peaks.extend((peak.rank < RANK).then_some(*peak));
-        let mut hear = |heard: &[i16]| finder.push(heard, &mut keep_frame, &mut keep_peak);
+        let mut hear = |heard: &[i16]| {
+            samples.extend_from_slice(heard);
+            finder.push(heard, &mut keep_frame, &mut keep_peak);
+        };
         front.push_channels(&slices(audio.channels(), |c| audio.channel(c))[..audio.channels()], &mut hear)?;
         let mut rest = Vec::new();
         front.finish(&mut hear, &mut |heard| rest.extend_from_slice(heard));
@@ -53,7 +58,7 @@ impl Sketch {
             }
             peaks.push(Peak { frame, band: s.band, fraction: 0, height, rank: u16::from(s.rank) });
         }
-        Self { frames: levels, peaks }
+        Self { frames: levels, peaks, samples: Vec::new() }
     }
 
     /// Length in seconds, without the half windows at both ends.

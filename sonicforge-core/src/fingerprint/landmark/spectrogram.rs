@@ -11,7 +11,7 @@ use crate::dsp::stft::PairStft;
 pub(super) const WINDOW: usize = 2_048;
 /// Centre of the lowest band.
 pub(super) const LOW_HZ: f64 = 125.0;
-/// Power that is added to every band, so that nothing below some −75 dBFS makes a peak.
+/// Power that is added to every band of such windows, so that nothing below some −75 dBFS makes a peak.
 const FLOOR: f32 = 3e4;
 
 /// Frames that are worked on side by side, one in each lane of a register: the sums of each stay in their order.
@@ -37,9 +37,14 @@ pub(super) struct Spectrogram {
 
 impl Spectrogram {
     pub fn new() -> Self {
-        let step = TAU / WINDOW as f64;
-        let window: Vec<f64> = (0..WINDOW).map(|n| 0.5 - 0.5 * (step * n as f64).cos()).collect();
-        let (bands, bins) = Bands::new();
+        Self::with_window(WINDOW)
+    }
+
+    /// With windows of so many samples.
+    pub fn with_window(len: usize) -> Self {
+        let step = TAU / len as f64;
+        let window: Vec<f64> = (0..len).map(|n| 0.5 - 0.5 * (step * n as f64).cos()).collect();
+        let (bands, bins) = Bands::new(len);
         Self {
             stft: PairStft::new(&window),
             pair: vec![[0.0; 2]; bins.len()],
@@ -55,7 +60,7 @@ impl Spectrogram {
     pub fn push(&mut self, samples: &[i16], mut frame: impl FnMut(&Levels)) {
         self.waiting.extend_from_slice(samples);
         let mut at = 0;
-        while at + (TOGETHER - 1) * HOP + WINDOW <= self.waiting.len() {
+        while at + (TOGETHER - 1) * HOP + self.stft.window_len() <= self.waiting.len() {
             self.look(at, TOGETHER).iter().for_each(&mut frame);
             at += TOGETHER * HOP;
         }
@@ -64,7 +69,7 @@ impl Spectrogram {
 
     /// The last windows, which are too few to fill all lanes.
     pub fn finish(mut self, frame: impl FnMut(&Levels)) {
-        if let Some(rest) = self.waiting.len().checked_sub(WINDOW) {
+        if let Some(rest) = self.waiting.len().checked_sub(self.stft.window_len()) {
             let frames = rest / HOP + 1;
             self.look(0, frames)[..frames].iter().for_each(frame);
         }
@@ -73,7 +78,8 @@ impl Spectrogram {
     /// The levels of this many windows, of which the first begins with sample `at`. A last one that is without a second is its
     /// own second.
     fn look(&mut self, at: usize, frames: usize) -> [Levels; TOGETHER] {
-        let window = |frame: usize| &self.waiting[at + frame * HOP..][..WINDOW];
+        let len = self.stft.window_len();
+        let window = |frame: usize| &self.waiting[at + frame * HOP..][..len];
         for first in (0..frames).step_by(2) {
             let second = (first + 1).min(frames - 1);
             self.stft.power(window(first), window(second), self.bins.clone(), &mut self.pair);
@@ -91,12 +97,14 @@ struct Bands {
     /// Per band: the first of its bins, counted from the first of all, and how many weights it has.
     spans: Vec<(usize, usize)>,
     weights: Vec<f32>,
+    /// Power that is added to each.
+    floor: f32,
 }
 
 impl Bands {
-    /// And which bins they lie over.
-    fn new() -> (Self, Range<usize>) {
-        let bin_hz = 11_025.0 / WINDOW as f64;
+    /// For windows of so many samples; and which bins they lie over.
+    fn new(window_len: usize) -> (Self, Range<usize>) {
+        let bin_hz = 11_025.0 / window_len as f64;
         let center = |band: f64| LOW_HZ * (band / PER_OCTAVE).exp2() / bin_hz;
         let first_bin = (center(-1.0) - 2.0) as usize;
         let (mut spans, mut weights) = (Vec::new(), Vec::new());
@@ -105,7 +113,7 @@ impl Bands {
             // A triangle from the band below to the one above, no narrower than the bins are apart.
             let (low, mid, high) = (center(band as f64 - 1.0), center(band as f64), center(band as f64 + 1.0));
             let (low, high) = (low.min(mid - 1.0), high.max(mid + 1.0));
-            let (from, to) = (low.floor() as usize + 1, (high.ceil() as usize).min(WINDOW / 2));
+            let (from, to) = (low.floor() as usize + 1, (high.ceil() as usize).min(window_len / 2));
             let start = weights.len();
             for bin in from..to {
                 let b = bin as f64;
@@ -114,7 +122,8 @@ impl Bands {
             spans.push((from - first_bin, weights.len() - start));
             end = end.max(to);
         }
-        (Self { spans, weights }, first_bin..end)
+        let floor = FLOOR * window_len as f32 / WINDOW as f32;
+        (Self { spans, weights, floor }, first_bin..end)
     }
 }
 
@@ -130,7 +139,7 @@ with_wide_registers! {
         }
         let mut by_band = [[0; TOGETHER]; BANDS];
         for (level, sum) in by_band.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
-            *level = half_ln(sum + FLOOR);
+            *level = half_ln(sum + bands.floor);
         }
         std::array::from_fn(|frame| std::array::from_fn(|band| by_band[band][frame]))
     }

@@ -30,7 +30,7 @@ const COARSE: usize = 3;
 pub(super) const MIN_STARS: usize = 24;
 
 /// The strongest peaks are the last to drown: the mean evidence of each rank.
-const WEIGHTS: [f32; KEEP as usize] =
+pub(super) const WEIGHTS: [f32; KEEP as usize] =
     [2.30, 2.08, 1.84, 1.69, 1.62, 1.49, 1.43, 1.34, 1.21, 1.20, 1.15, 1.10, 1.00, 0.95, 0.94, 0.87];
 
 /// The same in whole numbers.
@@ -75,48 +75,8 @@ impl Evidence {
             let at = |t: usize| i32::from(white[t][b]) - means[t];
             ((at(t.saturating_sub(1)) + 2 * at(t) + at((t + 1).min(frames - 1))) >> 2) as i16
         };
-        // How much of it is weaker, by counting.
-        let mut counts = vec![0u32; 1 << 12];
-        let class = |x: i16| ((i32::from(x) + (1 << 13)) >> 2).clamp(0, (1 << 12) - 1) as usize;
-        let mut levels = vec![0u16; frames * BANDS];
-        for t in 0..frames {
-            for b in 0..BANDS {
-                let c = class(wide(t, b));
-                levels[t * BANDS + b] = c as u16;
-                counts[c] += 1;
-            }
-        }
-        let total = (frames * BANDS).max(1) as f32;
-        let mut below = 0u32;
-        let evidence: Vec<f32> = counts
-            .iter()
-            .map(|&n| {
-                let u = (below as f32 + 0.5 * n as f32) / total;
-                below += n;
-                (-(1.0 - u).max(1e-6).ln()).min(MOST)
-            })
-            .collect();
-        let mut values: Vec<f32> = levels.iter().map(|&c| evidence[usize::from(c)]).collect();
-        let mut of_band = [0.0f32; BANDS];
-        for row in values.chunks_exact_mut(BANDS) {
-            let mean = row.iter().sum::<f32>() / BANDS as f32;
-            row.iter_mut().for_each(|x| *x -= mean);
-            of_band.iter_mut().zip(&*row).for_each(|(m, x)| *m += x / frames as f32);
-        }
-        let mut variances = [0.0f32; BANDS];
-        for row in values.chunks_exact_mut(BANDS) {
-            for ((x, mean), v) in row.iter_mut().zip(&of_band).zip(&mut variances) {
-                *x -= mean;
-                *v += *x * *x / frames as f32;
-            }
-        }
-        // Noise fluctuates everywhere alike; where there is music too, bands vary more.
-        let wide = near(&variances);
-        let mut sorted = wide;
-        sorted.sort_unstable_by(f32::total_cmp);
-        let least = sorted[BANDS / 10];
-        let gain: [f32; BANDS] = std::array::from_fn(|b| (1.0 - 0.8 * least / wide[b].max(1e-6)).max(0.2));
-        let most = gain.iter().fold(0.0f32, |a, &b| a.max(b));
+        let (values, variances) = surprise(frames, wide);
+        let (wide, gain, most) = gains(&variances);
         let mut square = 0.0f64;
         let mut table = Vec::with_capacity(values.len());
         for row in values.chunks_exact(BANDS) {
@@ -128,7 +88,7 @@ impl Evidence {
         }
         let spread: Vec<f32> = (0..BANDS).map(|b| (wide[b] * (gain[b] / most * STEPS).powi(2)).max(1.0)).collect();
         let (coarse, coarse_deviation) = coarse(&table);
-        let deviation = (square / f64::from(total)).sqrt().max(1.0) as f32;
+        let deviation = (square / (frames * BANDS).max(1) as f64).sqrt().max(1.0) as f32;
         Self { table, frames, deviation, spread, noise: noise(white), coarse, coarse_deviation }
     }
 
@@ -231,6 +191,59 @@ impl Evidence {
             Some((t, f32::from(self.table[at]) / self.deviation))
         })
     }
+}
+
+/// −ln(1 − u) of the level of each band of each frame, u being the share of all levels that are lower, less the means of its frame
+/// and of its band; and the variance of each band.
+pub(super) fn surprise(frames: usize, level: impl Fn(usize, usize) -> i16) -> (Vec<f32>, [f32; BANDS]) {
+    // How much of it is weaker, by counting.
+    let mut counts = vec![0u32; 1 << 12];
+    let class = |x: i16| ((i32::from(x) + (1 << 13)) >> 2).clamp(0, (1 << 12) - 1) as usize;
+    let mut levels = vec![0u16; frames * BANDS];
+    for t in 0..frames {
+        for b in 0..BANDS {
+            let c = class(level(t, b));
+            levels[t * BANDS + b] = c as u16;
+            counts[c] += 1;
+        }
+    }
+    let total = (frames * BANDS).max(1) as f32;
+    let mut below = 0u32;
+    let evidence: Vec<f32> = counts
+        .iter()
+        .map(|&n| {
+            let u = (below as f32 + 0.5 * n as f32) / total;
+            below += n;
+            (-(1.0 - u).max(1e-6).ln()).min(MOST)
+        })
+        .collect();
+    let mut values: Vec<f32> = levels.iter().map(|&c| evidence[usize::from(c)]).collect();
+    let mut of_band = [0.0f32; BANDS];
+    for row in values.chunks_exact_mut(BANDS) {
+        let mean = row.iter().sum::<f32>() / BANDS as f32;
+        row.iter_mut().for_each(|x| *x -= mean);
+        of_band.iter_mut().zip(&*row).for_each(|(m, x)| *m += x / frames as f32);
+    }
+    let mut variances = [0.0f32; BANDS];
+    for row in values.chunks_exact_mut(BANDS) {
+        for ((x, mean), v) in row.iter_mut().zip(&of_band).zip(&mut variances) {
+            *x -= mean;
+            *v += *x * *x / frames as f32;
+        }
+    }
+    (values, variances)
+}
+
+/// Variances around each band, what each band counts for, and the most that one does. Noise fluctuates everywhere alike; where
+/// there is music too, bands vary more.
+pub(super) fn gains(variances: &[f32; BANDS]) -> ([f32; BANDS], [f32; BANDS], f32) {
+    let wide = near(variances);
+    let mut sorted = wide;
+    sorted.sort_unstable_by(f32::total_cmp);
+    let least = sorted[BANDS / 10];
+    let gain: [f32; BANDS] = std::array::from_fn(|b| (1.0 - 0.8 * least / wide[b].max(1e-6)).max(0.2));
+    let most = gain.iter().fold(0.0f32, |a, &b| a.max(b));
+    (wide, gain, most)
 }
 
 /// Means of each band and six on either side.
