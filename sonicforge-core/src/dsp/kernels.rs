@@ -1,10 +1,11 @@
-//! The inner loops that gain from wider registers, each compiled twice: for every processor, and for those with AVX2.
+//! The inner loops that gain from wider registers, each compiled twice: for every processor, and for those with AVX2. Those of
+//! the fingerprints, which need no more than that, a third time for AVX-512.
 //!
-//! Both copies are one source without fused multiply-adds, and neither changes the order of a sum, so both give the same
-//! bits. This is the only file that calls across a `target_feature` border.
+//! All copies are one source without fused multiply-adds, and none changes the order of a sum, so all give the same bits. This
+//! is the only file that calls across a `target_feature` border.
 
-/// Compiles a function twice, for every processor and for those with AVX2, and calls the one that suits. Its loops must gain
-/// from wider registers all by themselves.
+/// Compiles a function for every processor, for those with AVX2 and for those with AVX-512, and calls the one for this
+/// processor. Its loops must be such that the compiler does many at once by itself.
 #[cfg(feature = "fingerprint")]
 macro_rules! with_wide_registers {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
@@ -14,20 +15,57 @@ macro_rules! with_wide_registers {
             fn here($($arg: $type),*) $(-> $out)? $body
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2")]
-            fn wide($($arg: $type),*) $(-> $out)? {
+            fn avx2($($arg: $type),*) $(-> $out)? {
                 here($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
-                // SAFETY: the processor has AVX2; it was asked just now.
-                return unsafe { wide($($arg),*) };
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512($($arg: $type),*) $(-> $out)? {
+                here($($arg),*)
             }
-            here($($arg),*)
+            match $crate::dsp::kernels::Registers::detect() {
+                // SAFETY: the processor has what is enabled.
+                #[cfg(target_arch = "x86_64")]
+                $crate::dsp::kernels::Registers::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::dsp::kernels::Registers::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::dsp::kernels::Registers::Portable => here($($arg),*),
+            }
         }
     };
 }
 #[cfg(feature = "fingerprint")]
 pub(crate) use with_wide_registers;
+
+/// What the processor has.
+#[cfg(feature = "fingerprint")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Registers {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+#[cfg(feature = "fingerprint")]
+impl Registers {
+    /// Asks the processor, or remembers what it said.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+                return Self::Avx512;
+            }
+            if has!("avx2") {
+                return Self::Avx2;
+            }
+        }
+        Self::Portable
+    }
+}
 
 /// Outputs that are worked on together.
 pub const WIDTH: usize = 16;
