@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub const SCHEMA: u32 = 1;
 
 /// Frames that are worked on before the next are touched.
-const AT_ONCE: usize = 4_096;
+const AT_ONCE: usize = 2_048;
 
 /// How a fingerprint is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

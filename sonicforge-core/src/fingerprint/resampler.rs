@@ -7,58 +7,50 @@
 use std::f64::consts::PI;
 
 use super::front::RATE;
-use crate::dsp::kernels::DotRows;
+use crate::dsp::kernels::{Polyphase, Positions};
 
-/// Phases, as a power of two.
-const PHASE_BITS: u32 = 8;
-const PHASES: usize = 1 << PHASE_BITS;
+const PHASES: usize = Positions::PHASES;
 /// Taps of the sinc at the lower of the two rates.
 const LENGTH: f64 = 16.0;
 const CUTOFF: f64 = 0.8;
 const BETA: f64 = 9.0;
-/// A filter is rounded to steps of 2⁻¹⁵.
-const SCALE_BITS: u32 = 15;
 
 #[derive(Debug, Clone)]
 pub(super) struct Resampler {
     taps: usize,
-    /// Taps of a row in memory: a multiple of [`DotRows::LANES`], the rest zeros.
+    /// Taps of a row in memory: a multiple of [`Polyphase::LANES`], the rest zeros.
     stride: usize,
     /// `PHASES` rows.
     bank: Vec<i16>,
-    /// Where the next output lies in the input, in 1/256 of a sample and 1/(256·11025) of one.
-    index: i64,
-    fraction: u32,
-    /// What `index` and `fraction` grow by.
-    step: i64,
-    step_fraction: u32,
-    dot: DotRows,
-    places: Vec<(u32, u32)>,
-    sums: Vec<i32>,
+    /// In 1/256 of a sample and 1/(256·11025) of one.
+    next: Positions,
+    filter: Polyphase,
 }
 
 impl Resampler {
     pub fn new(rate: u32) -> Self {
         let factor = (CUTOFF * f64::from(RATE) / f64::from(rate)).min(1.0);
         let taps = (LENGTH / factor).ceil() as usize;
-        let stride = taps.next_multiple_of(DotRows::LANES);
+        let stride = taps.next_multiple_of(Polyphase::LANES);
+        let (wide, before) = (rate * PHASES as u32, (taps - 1) / 2 * PHASES);
+        let step = (wide / RATE, wide % RATE);
+        let next = Positions { index: -(before as i64), fraction: 0, step, parts: RATE };
         let mut bank = vec![0; PHASES * stride];
-        for (phase, row) in bank.chunks_exact_mut(stride).enumerate() {
-            row[..taps].copy_from_slice(&filter(phase, taps, factor));
+        // Only the phases that are met, before it begins anew: one at 44.1 kHz, 147 at 48 kHz. All take as long to make as ten
+        // seconds of sound to hear.
+        let mut at = next;
+        loop {
+            let (_, phase) = at.place();
+            let row = &mut bank[phase * stride..][..taps];
+            if row.iter().all(|&h| h == 0) {
+                row.copy_from_slice(&filter(phase, taps, factor));
+            }
+            at.advance();
+            if at.fraction == 0 && at.place().1 == 0 {
+                break;
+            }
         }
-        let wide = i64::from(rate) << PHASE_BITS;
-        Self {
-            taps,
-            stride,
-            bank,
-            index: -((((taps - 1) / 2) << PHASE_BITS) as i64),
-            fraction: 0,
-            step: wide / i64::from(RATE),
-            step_fraction: (wide % i64::from(RATE)) as u32,
-            dot: DotRows::detect(),
-            places: Vec::new(),
-            sums: Vec::new(),
-        }
+        Self { taps, stride, bank, next, filter: Polyphase::detect() }
     }
 
     /// Samples that must lie readable behind the input.
@@ -69,57 +61,29 @@ impl Resampler {
     /// Makes as many samples as `memory[..len]` allows, at most `most`, appends them to `output` and says how many input
     /// samples are done with. Behind `len` there are [`Resampler::slack`] more that weigh nothing.
     pub fn process(&mut self, memory: &[i16], len: usize, most: usize, output: &mut Vec<i16>) -> usize {
-        let mut made = 0;
+        let before = output.len();
         // Before the beginning the signal is its own mirror image.
-        while made < most && self.index < 0 {
-            let (first, phase) = self.place();
+        while output.len() - before < most && self.next.index < 0 {
+            let (first, phase) = self.next.place();
             let row = &self.bank[phase * self.stride..][..self.taps];
             let sum = row.iter().enumerate().fold(0i32, |sum, (i, &h)| {
                 let at = (first + i as i64).unsigned_abs() as usize % len.max(1);
                 sum.wrapping_add(i32::from(memory[at]) * i32::from(h))
             });
-            output.push(round(sum));
-            self.advance();
-            made += 1;
+            output.push(Polyphase::round(sum));
+            self.next.advance();
         }
-        self.places.clear();
-        while made < most && self.index >= 0 {
-            let (first, phase) = self.place();
-            if first as usize + self.taps > len {
-                break;
-            }
-            self.places.push((first as u32, (phase * self.stride) as u32));
-            self.advance();
-            made += 1;
+        let made = output.len() - before;
+        if self.next.index < 0 {
+            return 0;
         }
-        self.sums.resize(self.places.len(), 0);
-        self.dot.run(memory, &self.bank, self.stride, &self.places, &mut self.sums);
-        output.extend(self.sums.iter().map(|&sum| round(sum)));
-        let done = (self.index.max(0) >> PHASE_BITS) as usize;
-        if self.index >= 0 {
-            self.index &= PHASES as i64 - 1;
-        }
-        done
+        let more = self.next.count_before((len + 1).saturating_sub(self.taps)).min(most - made);
+        output.resize(before + made + more, 0);
+        self.filter.run(memory, &self.bank, self.stride, &mut self.next, &mut output[before + made..]);
+        let (done, phase) = self.next.place();
+        self.next.index = phase as i64;
+        done as usize
     }
-
-    /// First sample under the filter, and the phase.
-    fn place(&self) -> (i64, usize) {
-        (self.index >> PHASE_BITS, (self.index & (PHASES as i64 - 1)) as usize)
-    }
-
-    fn advance(&mut self) {
-        self.index += self.step;
-        self.fraction += self.step_fraction;
-        if self.fraction >= RATE {
-            self.fraction -= RATE;
-            self.index += 1;
-        }
-    }
-}
-
-fn round(sum: i32) -> i16 {
-    let rounded = sum.wrapping_add(1 << (SCALE_BITS - 1)) >> SCALE_BITS;
-    rounded.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
 /// One phase of the filter.
@@ -133,7 +97,7 @@ fn filter(phase: usize, taps: usize, factor: f64) -> Vec<i16> {
     };
     let h: Vec<f64> = (0..taps).map(tap).collect();
     let sum: f64 = h.iter().sum();
-    let scale = f64::from(1u32 << SCALE_BITS);
+    let scale = f64::from(1u32 << Polyphase::SCALE_BITS);
     // `as` keeps to the range: at a rate below 11 025 Hz the middle tap of phase 0 would be 2¹⁵.
     h.iter().map(|h| ((h * scale / sum) as f32).round_ties_even() as i16).collect()
 }
@@ -158,7 +122,8 @@ mod tests {
     fn every_phase_passes_a_constant() {
         for rate in [8_000, 22_050, 44_100, 48_000, 96_000, 192_000, 384_000] {
             let resampler = Resampler::new(rate);
-            for row in resampler.bank.chunks_exact(resampler.stride) {
+            let met = |row: &&[i16]| row.iter().any(|&h| h != 0);
+            for row in resampler.bank.chunks_exact(resampler.stride).filter(met) {
                 let sum: i32 = row.iter().map(|&h| i32::from(h)).sum();
                 // Each tap is rounded by half a step at most; on average they cancel.
                 assert!((sum - 32_768).abs() < resampler.taps as i32 / 4, "{rate}: {sum}");

@@ -4,7 +4,7 @@
 use std::f64::consts::TAU;
 use std::ops::Range;
 
-use crate::dsp::stft::Stft;
+use crate::dsp::stft::HalfStft;
 
 /// Notes per octave, from A on.
 pub(super) const NOTES: usize = 12;
@@ -20,10 +20,9 @@ const SILENCE: f64 = 0.01;
 
 #[derive(Debug, Clone)]
 pub(super) struct Chroma {
-    stft: Stft,
-    bins: Range<usize>,
+    stft: HalfStft,
     power: Vec<f32>,
-    /// Bins of one note that lie side by side, counted from `bins.start`.
+    /// Bins of one note that lie side by side, counted from the first of all.
     runs: Vec<(Range<usize>, usize)>,
     past: [[f64; NOTES]; SMOOTH.len()],
     filled: usize,
@@ -50,12 +49,12 @@ impl Chroma {
             }
         }
         let past = [[0.0; NOTES]; SMOOTH.len()];
-        Self { stft: Stft::new(&window), power: vec![0.0; bins.len()], bins, runs, past, filled: 0, at: 0 }
+        Self { power: vec![0.0; bins.len()], stft: HalfStft::new(&window, bins), runs, past, filled: 0, at: 0 }
     }
 
     /// Hears the next window; from the fifth on each gives a row.
     pub fn push(&mut self, frame: &[i16]) -> Option<[f64; NOTES]> {
-        self.stft.power(frame, self.bins.start, &mut self.power);
+        self.stft.power(frame, &mut self.power);
         let mut notes = [0.0; NOTES];
         for (run, note) in &self.runs {
             notes[*note] += sum(&self.power[run.clone()]);
