@@ -95,17 +95,65 @@ fn a_bell_and_silence_match_nothing() {
     assert_eq!(ask(&index, &bell(20.0)), None);
 }
 
+/// Half a minute of `guest` from `from_s` on, from the 20th second of a minute and a half of another piece on: in its place, or
+/// mixed with what goes on.
+fn part_of_another(guest: &AudioBuffer, from_s: f64, goes_on: bool) -> AudioBuffer {
+    let mut query = piece(500, 90.0, 1.0);
+    let guest = part(guest, from_s, 30.0);
+    let part = &mut query.channel_mut(0)[20 * RATE as usize..50 * RATE as usize];
+    part.iter_mut().zip(guest.channel(0)).for_each(|(x, y)| *x = y + if goes_on { *x } else { 0.0 });
+    query
+}
+
+/// `b` behind `a`.
+fn joined(a: &AudioBuffer, b: &AudioBuffer) -> AudioBuffer {
+    AudioBuffer::from_planar(RATE, 1, [a.channel(0), b.channel(0)].concat()).unwrap()
+}
+
+fn assert_edges(found: &Match, id: &str, from_s: f64) {
+    assert_eq!(found.id, id);
+    assert!((found.query_start_s - 20.0).abs() < 0.2 && (found.query_end_s - 50.0).abs() < 0.2, "{found:?}");
+    let starts = found.track_start_s - found.query_start_s + 20.0;
+    assert!((starts - from_s).abs() < 0.1, "{found:?}");
+}
+
 #[test]
 fn a_part_of_a_long_query() {
     let index = index(0..10);
-    let (host, guest) = (piece(500, 60.0, 1.0), piece(3, 40.0, 1.0));
-    let mut x = host.channel(0).to_vec();
-    let at = 20 * RATE as usize;
-    x[at..at + 20 * RATE as usize].copy_from_slice(part(&guest, 7.0, 20.0).channel(0));
-    let found = ask(&index, &AudioBuffer::from_planar(RATE, 1, x).unwrap()).unwrap();
-    assert_eq!(found.id, "piece 3");
-    assert!((found.query_start_s - 20.0).abs() < 0.5 && (found.query_end_s - 40.0).abs() < 0.5, "{found:?}");
-    assert!((found.track_start_s - 7.0).abs() < 0.5, "{found:?}");
+    for (seed, goes_on) in [(3, false), (4, true)] {
+        let found = ask(&index, &part_of_another(&piece(seed, 40.0, 1.0), 7.0, goes_on)).unwrap();
+        assert_edges(&found, &format!("piece {seed}"), 7.0);
+    }
+}
+
+#[test]
+fn a_whole_query_has_no_cuts() {
+    let query = part(&piece(3, 40.0, 1.0), 7.0, 10.0);
+    let found = ask(&index(0..5), &query).unwrap();
+    assert!(found.query_start_s < 0.02 && found.query_end_s > 9.95, "{found:?}");
+}
+
+#[test]
+fn silence_that_the_track_shares_belongs_to_it() {
+    let mut track = piece(30, 50.0, 1.0);
+    for seconds in [4..9, 32..37] {
+        track.channel_mut(0)[seconds.start * RATE as usize..seconds.end * RATE as usize].fill(0.0);
+    }
+    let mut index = index(0..5);
+    index.insert("with rests", &Fingerprint::of(&track).unwrap()).unwrap();
+    // From rest to rest.
+    assert_edges(&ask(&index, &part_of_another(&track, 5.5, false)).unwrap(), "with rests", 5.5);
+}
+
+#[test]
+fn of_two_repetitions_the_one_that_goes_on_as_the_query_does() {
+    let [refrain, first, second] = [31, 32, 33].map(|seed| piece(seed, 20.0, 1.0));
+    let song = joined(&joined(&refrain, &first), &joined(&refrain, &second));
+    let mut index = index(0..5);
+    index.insert("song", &Fingerprint::of(&song).unwrap()).unwrap();
+    for from in [2.0, 42.0] {
+        assert_edges(&ask(&index, &part_of_another(&song, from, false)).unwrap(), "song", from);
+    }
 }
 
 #[cfg(feature = "plot")]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::constellation::Star;
-use super::extent::{extent, share_known};
+use super::extent::{Extent, Whole, share_known};
 use super::pairs::{self, Asked};
 use super::peaks::Peak;
 use super::postings::{Postings, TrackAt};
@@ -65,6 +65,9 @@ const SHARED: f32 = 8.0;
 /// What each doubling of the number of windows takes off: the best of more trials scores higher by chance, in the tail of the
 /// unknown by a factor of e each half standard deviation.
 const MANY_WINDOWS: f32 = 0.4;
+
+/// Windows that found a track whose places are compared: the best.
+const ALIGNMENTS: usize = 8;
 
 /// How to look.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -172,14 +175,18 @@ impl Search<'_> {
             found.extend(window.best.iter().map(|f| (Found { score: f.score - many, ..*f }, i)));
         }
         found.sort_by(|a, b| b.0.score.total_cmp(&a.0.score));
-        let mut out: Vec<Match> = Vec::new();
-        for (f, window) in found {
+        let (mut out, mut whole) = (Vec::<Match>::new(), None);
+        for (i, &(f, _)) in found.iter().enumerate() {
             if f64::from(f.score) < options.threshold || out.len() == options.limit {
                 break;
             }
             let id = self.segments[f.segment].id(f.track.track)?;
             if out.iter().all(|m| m.id != id) {
-                out.push(self.describe(id, sketch, &f, windows[window].from, windows[window].end)?);
+                let of_track =
+                    found[i..].iter().filter(|(o, _)| (o.segment, o.track.track) == (f.segment, f.track.track));
+                let found: Vec<_> = of_track.take(ALIGNMENTS).map(|&(f, w)| (f.hypothesis, &windows[w])).collect();
+                let whole = whole.get_or_insert_with(|| Whole::of(sketch));
+                out.push(self.describe(id, &f, whole, &found)?);
             }
         }
         Ok(out)
@@ -322,16 +329,24 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn describe(&mut self, id: String, sketch: &Sketch, f: &Found, from: usize, end: usize) -> Result<Match> {
-        let h = f.hypothesis;
-        // The whole query at this alignment.
-        let whole = Evidence::new(&sketch.frames);
-        let middle = (from + end) as f32 / 2.0;
-        let over = Hypothesis { center: h.center + (whole.frames() as f32 / 2.0 - middle) * h.rate, ..h };
-        let (low, high) = whole.span(&over);
-        self.read_stars(f.segment, f.track, low, high)?;
-        let (first, last) = extent(&sketch.frames, &whole, &sketch.peaks, &self.stars, &over, &(from..end));
-        let track = f64::from(over.center + (first - whole.frames() as f32 / 2.0) * over.rate);
+    /// Of the places where windows of the query have found the track, the one at which most of it is heard: where music repeats
+    /// itself, ten seconds may not say which of the repetitions they are.
+    fn describe(&mut self, id: String, f: &Found, whole: &Whole, found: &[(Hypothesis, &Window)]) -> Result<Match> {
+        let middle = whole.frames() as f32 / 2.0;
+        let mut heard: Vec<(Extent, Hypothesis)> = Vec::new();
+        for (h, window) in found {
+            let over =
+                Hypothesis { center: h.center + (middle - (window.from + window.end) as f32 / 2.0) * h.rate, ..*h };
+            if heard.iter().any(|(_, other)| other.is_near(&over)) {
+                continue;
+            }
+            let (low, high) = whole.span(&over);
+            self.read_stars(f.segment, f.track, low, high)?;
+            heard.push((whole.extent(&self.stars, f.track.frames, &over, (window.from, window.end)), over));
+        }
+        let most = heard.into_iter().max_by(|(a, _), (b, _)| a.worth.total_cmp(&b.worth));
+        let (Extent { first, last, .. }, h) = most.expect("it was found somewhere");
+        let track = f64::from(h.center + (first - middle) * h.rate);
         Ok(Match {
             id,
             score: f64::from(f.score),

@@ -11,6 +11,7 @@
 
 mod alignment;
 mod constellation;
+mod cuts;
 mod explain;
 mod extent;
 mod matching;

@@ -12,11 +12,13 @@ use crate::fingerprint::front::Front;
 /// Peaks from this rank on are not looked up: about sixty a second.
 const RANK: u16 = 60;
 
-/// A sound to be looked for. Takes 13 kB a second, so it is made of excerpts rather than of hours.
+/// A sound to be looked for. Takes 38 kB a second, so it is made of excerpts rather than of hours.
 #[derive(Debug, Clone, Default)]
 pub struct Sketch {
     pub(super) frames: Vec<Levels>,
     pub(super) peaks: Vec<Peak>,
+    /// At 11 025 Hz; none of what is only known by its peaks.
+    pub(super) samples: Vec<i16>,
 }
 
 impl Sketch {
@@ -29,11 +31,11 @@ impl Sketch {
         let mut rest = Vec::new();
         front.finish(&mut |heard| samples.extend_from_slice(heard), &mut |heard| rest.extend_from_slice(heard));
         samples.extend_from_slice(&rest);
-        Ok(Self::of_samples(&samples))
+        Ok(Self::of_samples(samples))
     }
 
     /// Of samples at 11 025 Hz.
-    fn of_samples(samples: &[i16]) -> Self {
+    fn of_samples(samples: Vec<i16>) -> Self {
         let (mut spectrogram, mut whitening, mut peaks) = (Spectrogram::new(), Whitening::default(), Peaks::default());
         let mut out = Self::default();
         let keep = |list: &mut Vec<Peak>, peak: &Peak| {
@@ -41,20 +43,21 @@ impl Sketch {
                 list.push(*peak);
             }
         };
-        let Self { frames, peaks: found } = &mut out;
+        let Self { frames, peaks: found, .. } = &mut out;
         let mut hear = |levels: &Levels| {
             whitening.push(levels, |white| {
                 frames.push(*white);
                 peaks.push(white, |peak| keep(found, peak));
             });
         };
-        spectrogram.push(samples, &mut hear);
+        spectrogram.push(&samples, &mut hear);
         spectrogram.finish(&mut hear);
         whitening.finish(|white| {
             frames.push(*white);
             peaks.push(white, |peak| keep(found, peak));
         });
         peaks.finish(|peak| keep(found, peak));
+        out.samples = samples;
         out
     }
 
@@ -75,7 +78,7 @@ impl Sketch {
             }
             peaks.push(Peak { frame, band: s.band, fraction: 0, height, rank: u16::from(s.rank) });
         }
-        Self { frames: levels, peaks }
+        Self { frames: levels, peaks, samples: Vec::new() }
     }
 
     /// Length in seconds, without the half windows at both ends.

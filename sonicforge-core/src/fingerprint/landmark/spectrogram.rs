@@ -118,7 +118,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// ½·ln x in 1/256 neper, x ≥ 1: the exponent, and of the mantissa m in [1, 2) a parabola for log2 m, within 0.008 neper.
 #[inline(always)]
-fn half_ln(x: f32) -> i16 {
+pub(super) fn half_ln(x: f32) -> i16 {
     let bits = x.to_bits();
     let exponent = (bits >> 23) as i32 - 127;
     let m = f32::from_bits(bits & 0x007F_FFFF | 0x3F80_0000);

@@ -47,6 +47,14 @@ pub(super) struct Hypothesis {
     pub rate: f32,
 }
 
+impl Hypothesis {
+    /// Whether another one is the same within half a window, a quarter of a semitone and 2 ‰ of speed.
+    pub fn is_near(&self, other: &Self) -> bool {
+        let (time, pitch) = ((self.center - other.center).abs(), (self.pitch - other.pitch).abs());
+        time < 4.0 && pitch < 0.75 && (self.rate - other.rate).abs() < 0.002
+    }
+}
+
 /// The evidence of a stretch of the query.
 #[derive(Debug)]
 pub(super) struct Evidence {
