@@ -63,7 +63,7 @@ const SPREAD: f32 = 0.5;
 const IN_NOISE: f32 = 3.6;
 /// What a score gains with the share of the query's strongest peaks that are the track's.
 const SHARED: f32 = 6.0;
-/// From this score on a closer look is not needed.
+/// Where enough tracks have this score, a closer look is not needed.
 const CLEAR: f32 = 16.0;
 /// What a closer look adds to a score, and what more of it in noise, for each standard deviation above what it says of the best
 /// places of unknown tracks.
@@ -178,11 +178,15 @@ impl Search<'_> {
         }
         let mut found: Vec<(Found, usize)> = Vec::new();
         let many = MANY_WINDOWS * windows.len().max(1).ilog2() as f32;
-        for (i, window) in windows.iter_mut().enumerate() {
+        for window in &mut windows {
             self.finish(window)?;
-            if !sketch.samples.is_empty() && window.best.iter().filter(|f| f.score >= CLEAR).count() < wanted {
+        }
+        if !sketch.samples.is_empty() && windows.iter().all(|w| w.from_score(CLEAR) < wanted) {
+            for window in &mut windows {
                 self.look_closer(window, &sketch.samples[window.from * HOP..])?;
             }
+        }
+        for (i, window) in windows.iter().enumerate() {
             found.extend(window.best.iter().map(|f| (Found { score: f.score - many, ..*f }, i)));
         }
         found.sort_by(|a, b| b.0.score.total_cmp(&a.0.score));
@@ -388,9 +392,14 @@ impl Window {
         self.evidence.frames() as f32 / 2.0
     }
 
-    /// How many tracks are sure to be here.
+    /// How many tracks are sure to be here, before the scores are finished.
     fn sure(&self) -> usize {
-        self.best.iter().filter(|f| f.score >= SURE).count()
+        self.from_score(SURE)
+    }
+
+    /// How many tracks have this score at least.
+    fn from_score(&self, least: f32) -> usize {
+        self.best.iter().filter(|f| f.score >= least).count()
     }
 }
 
