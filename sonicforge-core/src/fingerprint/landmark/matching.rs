@@ -58,11 +58,16 @@ const SHARP: f32 = 0.8;
 /// The power of the spread of what the track scores elsewhere that a score is divided by: music that has a scale or a beat in
 /// common with the query scatters more.
 const SPREAD: f32 = 0.5;
+/// Between these; what scatters more repeats itself, and is not less likely to be there.
+const SPREADS: (f32, f32) = (1.0, 3.5);
 /// What noise adds to a score: unknown music that is drowned in it scores less, as nothing in noise agrees with music but by
 /// chance; and known music scores less too.
 const IN_NOISE: f32 = 3.6;
 /// What a score gains with the share of the query's strongest peaks that are the track's.
 const SHARED: f32 = 6.0;
+/// And what more above this share, which no place of an unknown track has come near: what is a copy is found even if it scatters.
+const COPIED: f32 = 10.0;
+const COPY: f32 = 0.5;
 /// Where enough tracks have this score, a closer look is not needed.
 const CLEAR: f32 = 16.0;
 /// What a closer look adds to a score, and what more of it in noise, for each standard deviation above what it says of the best
@@ -280,12 +285,13 @@ impl Search<'_> {
             f.hypothesis = if simple { found } else { fitted.map_or(f.hypothesis, |(h, _)| h) };
             let z = if simple { f.score } else { z };
             let h = f.hypothesis;
-            let calm = |evidence: &Evidence| elsewhere(evidence, stars, &h).1.max(1.0).powf(SPREAD);
+            let calm = |evidence: &Evidence| elsewhere(evidence, stars, &h).1.clamp(SPREADS.0, SPREADS.1).powf(SPREAD);
             let sharpened = sharp.score(stars, &h).0 / calm(&sharp);
             let both = SHARP * sharpened + (1.0 - SHARP) * z / calm(evidence);
             let shared = share_known(peaks, stars, &h, evidence.frames() as f32 / 2.0);
             let trials = if plain && h == found { 0.0 } else { TRIALS };
-            f.score = both + IN_NOISE * evidence.noise() + SHARED * shared - trials;
+            let shared = SHARED * shared + COPIED * (shared - COPY).max(0.0);
+            f.score = both + IN_NOISE * evidence.noise() + shared - trials;
         }
         Ok(())
     }
