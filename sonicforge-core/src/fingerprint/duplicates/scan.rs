@@ -17,7 +17,7 @@ use crate::progress::{Progress, Step, check};
 const SUFFIXES: [&str; 15] =
     ["aac", "aif", "aiff", "ape", "caf", "flac", "m4a", "m4b", "mp3", "mp4", "oga", "ogg", "opus", "wav", "wave"];
 /// Frames that are read at once.
-const BLOCK: usize = 1 << 15;
+const BLOCK: usize = 1 << 12;
 /// Files whose fingerprints are written to the index together.
 const BATCH: usize = 32;
 
