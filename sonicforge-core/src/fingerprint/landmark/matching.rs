@@ -41,7 +41,7 @@ const LEAST: f32 = 6.0;
 const PLAIN: [Stage; 3] = [
     Stage { rank: 14, fan: 4, places: 24, budget: 1_500_000 },
     Stage { rank: 30, fan: 6, places: 250, budget: 6_000_000 },
-    Stage { rank: 60, fan: 10, places: 4000, budget: 8_000_000 },
+    Stage { rank: 60, fan: 10, places: 4000, budget: 7_000_000 },
 ];
 /// The same in other keys and at other speeds; so many places of each of them.
 const WARPED: Stage = Stage { rank: 18, fan: 4, places: 16, budget: 40_000_000 };
