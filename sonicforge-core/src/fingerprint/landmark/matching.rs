@@ -186,7 +186,7 @@ impl Search<'_> {
         for window in &mut windows {
             self.finish(window)?;
         }
-        if !sketch.samples.is_empty() && windows.iter().all(|w| w.from_score(CLEAR) < wanted) {
+        if !sketch.samples.is_empty() && windows.iter().all(|w| w.reaching(CLEAR) < wanted) {
             for window in &mut windows {
                 self.look_closer(window, &sketch.samples[window.from * HOP..])?;
             }
@@ -400,11 +400,11 @@ impl Window {
 
     /// How many tracks are sure to be here, before the scores are finished.
     fn sure(&self) -> usize {
-        self.from_score(SURE)
+        self.reaching(SURE)
     }
 
     /// How many tracks have this score at least.
-    fn from_score(&self, least: f32) -> usize {
+    fn reaching(&self, least: f32) -> usize {
         self.best.iter().filter(|f| f.score >= least).count()
     }
 }
