@@ -1,8 +1,7 @@
 //! The inner loops that gain from wider registers, each compiled twice: for every processor, and for those with AVX2. Those of
 //! the fingerprints, which need no more than that, a third time for AVX-512.
 //!
-//! All copies are one source without fused multiply-adds, and none changes the order of a sum, so all give the same bits. This
-//! is the only file that calls across a `target_feature` border.
+//! All copies are one source without fused multiply-adds, and none changes the order of a sum, so all give the same bits.
 
 /// Compiles a function for every processor, for those with AVX2 and for those with AVX-512, and calls the one for this
 /// processor. Its loops must be such that the compiler does many at once by itself.

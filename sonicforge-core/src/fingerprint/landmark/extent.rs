@@ -12,9 +12,9 @@
 //! What is mixed with the track may hide it for a while: a stretch may be heard clearly or faintly, and from one to the other at
 //! a price, as in a hidden Markov model (A. Viterbi, "Error bounds for convolutional codes", 1967).
 
-use super::HOP;
 use std::ops::RangeInclusive;
 
+use super::HOP;
 use super::constellation::Star;
 use super::cuts::{Cuts, STEP};
 use super::peaks::Peak;

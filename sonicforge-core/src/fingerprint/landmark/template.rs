@@ -121,12 +121,8 @@ impl Closer {
         let mut picture = [0.0; PICTURE];
         let (mut squares, mut count) = (0.0, 0);
         for s in stars {
-            let t = self.frames as f32 / 2.0 + (s.frame as f32 - h.center) / h.rate;
-            let band = (f32::from(s.band) + h.pitch).round();
-            if t < 0.0 || t >= self.frames as f32 - 0.5 || band < 0.0 || band >= BANDS as f32 {
-                continue;
-            }
-            let (t, band) = ((t + 0.5) as usize, band as usize);
+            let Some((t, band)) = h.place(s, self.frames) else { continue };
+            let t = (t + 0.5) as usize;
             let weight = WEIGHTS[usize::from(s.rank)];
             for (row, sums) in picture.chunks_exact_mut(ROW).enumerate() {
                 let from = (t + row) * WIDTH + band * WINDOWS.len();

@@ -55,6 +55,16 @@ impl Hypothesis {
     }
 }
 
+impl Hypothesis {
+    /// Where in `frames` frames of the query a peak of the track must be, and in which band; if it is there at all.
+    pub fn place(&self, star: &Star, frames: usize) -> Option<(f32, usize)> {
+        let t = frames as f32 / 2.0 + (star.frame as f32 - self.center) / self.rate;
+        let band = (f32::from(star.band) + self.pitch).round();
+        let there = t >= 0.0 && t < frames as f32 - 0.5 && band >= 0.0 && band < BANDS as f32;
+        there.then_some((t, band as usize))
+    }
+}
+
 /// The evidence of a stretch of the query.
 #[derive(Debug)]
 pub(super) struct Evidence {
@@ -188,14 +198,9 @@ impl Evidence {
 
     /// What each peak says: frame of the query, and evidence in standard deviations.
     pub fn each<'a>(&'a self, stars: &'a [Star], h: &'a Hypothesis) -> impl Iterator<Item = (f32, f32)> + 'a {
-        let middle = self.frames as f32 / 2.0;
         stars.iter().filter_map(move |s| {
-            let t = middle + (s.frame as f32 - h.center) / h.rate;
-            let band = (f32::from(s.band) + h.pitch).round();
-            if t < 0.0 || t >= self.frames as f32 - 0.5 || band < 0.0 || band >= BANDS as f32 {
-                return None;
-            }
-            let at = (t + 0.5) as usize * BANDS + band as usize;
+            let (t, band) = h.place(s, self.frames)?;
+            let at = (t + 0.5) as usize * BANDS + band;
             Some((t, f32::from(self.table[at]) / self.deviation))
         })
     }
