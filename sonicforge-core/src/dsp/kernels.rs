@@ -1,11 +1,11 @@
-//! The inner loops that gain from wider registers, each compiled twice: for every processor, and for those with AVX2. Those of
-//! the fingerprints, which need no more than that, a third time for AVX-512.
+//! The inner loops that gain from wider registers, each compiled twice: for every processor, and for those with AVX2. Those that
+//! `with_wide_registers` makes, a third time for AVX-512.
 //!
 //! All copies are one source without fused multiply-adds, and none changes the order of a sum, so all give the same bits.
 
 /// Compiles a function for every processor, for those with AVX2 and for those with AVX-512, and calls the one for this
 /// processor. Its loops must be such that the compiler does many at once by itself.
-#[cfg(feature = "fingerprint")]
+#[cfg(any(feature = "fingerprint", feature = "generate"))]
 macro_rules! with_wide_registers {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
         $(#[$doc])*
@@ -34,11 +34,11 @@ macro_rules! with_wide_registers {
         }
     };
 }
-#[cfg(feature = "fingerprint")]
+#[cfg(any(feature = "fingerprint", feature = "generate"))]
 pub(crate) use with_wide_registers;
 
 /// What the processor has.
-#[cfg(feature = "fingerprint")]
+#[cfg(any(feature = "fingerprint", feature = "generate"))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Registers {
     Portable,
@@ -48,7 +48,7 @@ pub(crate) enum Registers {
     Avx512,
 }
 
-#[cfg(feature = "fingerprint")]
+#[cfg(any(feature = "fingerprint", feature = "generate"))]
 impl Registers {
     /// Asks the processor, or remembers what it said.
     pub fn detect() -> Self {

@@ -5,9 +5,9 @@
 //! Functions", 1980. `eˣ − 1 = 2ⁿ·p + (2ⁿ − 1)` loses nothing near 0. A value's result depends neither on where in a slice
 //! it stands nor on the instruction set.
 
-use crate::generate::musicgen::kernels::{Level, for_every_level};
+use crate::dsp::kernels::with_wide_registers;
 
-for_every_level! {
+with_wide_registers! {
     /// `y = x` above 0, `eˣ − 1` below.
     pub(super) fn elu(x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len());
@@ -17,7 +17,7 @@ for_every_level! {
     }
 }
 
-for_every_level! {
+with_wide_registers! {
     /// The same where it stands.
     pub(super) fn elu_in_place(y: &mut [f32]) {
         for y in y {
@@ -26,7 +26,7 @@ for_every_level! {
     }
 }
 
-for_every_level! {
+with_wide_registers! {
     /// One step of an LSTM: `gates`, of which `add` is still missing, are input, forget, cell and output, each as long as
     /// the state `cell`; `hidden` is the new output.
     pub(super) fn lstm_step(gates: &[f32], add: &[f32], cell: &mut [f32], hidden: &mut [f32]) {
@@ -41,7 +41,7 @@ for_every_level! {
     }
 }
 
-for_every_level! {
+with_wide_registers! {
     /// `y[i·n + o] = bias[o] + Σ x[i·ldx + s]·w[o][s]` for a few outputs, where tiles of 32 would be mostly empty. Sixteen
     /// sums side by side, then the sums in pairs.
     pub(super) fn dots(x: &[f32], ldx: usize, w: &[f32], bias: &[f32], y: &mut [f32]) {

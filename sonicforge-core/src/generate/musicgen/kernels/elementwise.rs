@@ -1,44 +1,13 @@
 //! What happens to a vector between two products: norms, activations, softmax.
 //!
-//! Written once in plain Rust, in sixteen lanes, and compiled for each [`Level`]. Nothing here contracts a product and a sum
-//! into one rounding, so all levels agree to the bit.
+//! Written once in plain Rust, in sixteen lanes, and compiled for wider registers too. Nothing here contracts a product and a sum
+//! into one rounding, so all copies agree to the bit.
 
-use super::Level;
+use crate::dsp::kernels::with_wide_registers;
 use crate::generate::musicgen::config::Activation;
 
 /// Lanes that sums are kept in.
 const LANES: usize = 16;
-
-/// Compiles the body for every level and calls the one this machine has.
-macro_rules! for_every_level {
-    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
-        $(#[$doc])*
-        $vis fn $name($($arg: $type),*) $(-> $out)? {
-            #[inline(always)]
-            fn inner($($arg: $type),*) $(-> $out)? $body
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-            fn avx512($($arg: $type),*) $(-> $out)? {
-                inner($($arg),*)
-            }
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2")]
-            fn avx2($($arg: $type),*) $(-> $out)? {
-                inner($($arg),*)
-            }
-            match Level::detect() {
-                // SAFETY: the machine has what is enabled.
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => unsafe { avx512($($arg),*) },
-                // SAFETY: the same.
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => unsafe { avx2($($arg),*) },
-                _ => inner($($arg),*),
-            }
-        }
-    };
-}
-pub(crate) use for_every_level;
 
 /// eˣ for |x| < 87 within 2 ulp; smaller x give 0 or next to it, larger ones stop at e⁸⁸. NaN stays NaN.
 ///
@@ -114,7 +83,7 @@ fn sum(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     lanes[0]
 }
 
-for_every_level! {
+with_wide_registers! {
     /// Layer normalization of each row of `weight.len()` values: (x − mean) / √(variance + ε) · weight + bias.
     pub(crate) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, y: &mut [f32]) {
         let n = weight.len();
@@ -129,7 +98,7 @@ for_every_level! {
     }
 }
 
-for_every_level! {
+with_wide_registers! {
     /// T5's norm of each row: x / √(mean of x² + ε) · weight.
     pub(crate) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) {
         let n = weight.len();
@@ -142,7 +111,7 @@ for_every_level! {
     }
 }
 
-for_every_level! {
+with_wide_registers! {
     /// Applies an activation in place.
     pub(crate) fn activate(kind: Activation, x: &mut [f32]) {
         match kind {
@@ -157,7 +126,7 @@ for_every_level! {
     }
 }
 
-for_every_level! {
+with_wide_registers! {
     /// Turns scores into probabilities in place: e^(x − max) / Σ.
     pub(crate) fn softmax(x: &mut [f32]) {
         let mut lanes = [f32::NEG_INFINITY; LANES];

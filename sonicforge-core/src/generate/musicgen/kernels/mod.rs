@@ -14,7 +14,7 @@ mod quantized;
 
 pub(crate) use attention::{Attend, CacheElement, padded, write_cache};
 pub(crate) use dense::{Dense, PackedF32};
-pub(crate) use elementwise::{activate, for_every_level, layer_norm, rms_norm};
+pub(crate) use elementwise::{activate, layer_norm, rms_norm};
 pub(crate) use pool::Pool;
 pub(crate) use quantized::{PackedQ4K, PackedQ8_0, QuantizedRows};
 

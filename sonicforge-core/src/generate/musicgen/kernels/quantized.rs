@@ -9,8 +9,8 @@
 //! their sum"). It wants one unsigned side: Q4_K is unsigned, and a signed byte q is kept as q + 128, with
 //! Σ p·q = Σ p·(q + 128) − 128·Σ p.
 
-use super::elementwise::for_every_level;
 use super::{Level, Pool, Shared, over_tiles};
+use crate::dsp::kernels::with_wide_registers;
 
 /// Outputs per tile.
 const TILE: usize = 16;
@@ -69,7 +69,7 @@ impl QuantizedRows {
     }
 }
 
-for_every_level! {
+with_wide_registers! {
     fn round(x: &[f32], k: usize, bundles: &mut [Bundle]) {
         let blocks = k / BLOCK;
         for (at, x) in x.chunks_exact(BLOCK).enumerate() {
